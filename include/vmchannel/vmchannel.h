@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmchannel.h - named channels between a virtual machine and its host
+ *
+ * The same on both sides. On the host @vm names the virtual machine; in the
+ * guest it is "host". Everything that carries a stream is an ordinary file
+ * descriptor (a connected unix stream socket, close-on-exec, blocking):
+ * read, write, poll, shutdown and close it.
+ *
+ * Errors: functions return 0, a descriptor or a positive value on success and
+ * a negative errno on failure; the errno is listed with its cause. After a
+ * failure vmc_strerror() has one line that names the thing and the remedy.
+ * No function touches errno's meaning, installs a signal handler or starts a
+ * thread. One struct belongs to one thread at a time; different structs are
+ * independent. Writing to a stream whose reader has gone raises SIGPIPE, as
+ * with every socket: use send(MSG_NOSIGNAL) or ignore the signal.
+ *
+ * -ENOENT        no such VM (no broker runs for it), or no such channel
+ * -ECONNREFUSED  the broker is there but does not answer
+ * -EACCES        policy does not allow it
+ * -EADDRINUSE    somebody announces that channel already
+ * -EHOSTDOWN     the other side's broker is not connected
+ * -EAGAIN        a limit was reached; later it may work
+ * -EINVAL        a name or argument that can never work
+ * -EPROTO        the broker sent something that is not the protocol
+ * -ETIMEDOUT     no answer within the timeout
+ * -ECONNRESET    the stream, or the connection to the broker, was reset
+ * -EMSGSIZE      a message is over VMC_MSG_MAX or over the caller's buffer
+ */
+#ifndef VMCHANNEL_VMCHANNEL_H
+#define VMCHANNEL_VMCHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vmchannel/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * vmc_version() - version of the library at run time, e.g. "0.1.0"
+ */
+VMC_PUBLIC const char *vmc_version(void);
+
+/**
+ * vmc_strerror() - what the last failing call of this thread ran into
+ *
+ * Return: one line without a newline, never NULL, valid until this thread's
+ * next call into the library.
+ */
+VMC_PUBLIC const char *vmc_strerror(void);
+
+#define VMC_NO_TIMEOUT (-1)
+
+/* Flags of vmc_connect() and vmc_listen(). */
+#define VMC_MESSAGES 0x1u /* keep message boundaries; both sides must ask */
+
+/* Room for a stream's id, NUL included. */
+#define VMC_ID_MAX 40
+
+/**
+ * vmc_connect() - open a stream to a channel of the other side
+ * @vm:         name of the VM, or "host" in a guest; borrowed
+ * @channel:    name that a program at the other side announced; borrowed
+ * @flags:      0 or VMC_MESSAGES
+ * @timeout_ms: how long to wait for the answer, or VMC_NO_TIMEOUT
+ * @ret_id:     if not NULL, VMC_ID_MAX bytes for the id of the stream, which
+ *              vmc_stream_status() takes; written on success
+ *
+ * Return: a descriptor that the caller closes; or -ENOENT, -ECONNREFUSED,
+ * -EACCES, -EHOSTDOWN, -EAGAIN, -EINVAL, -EPROTO, -ETIMEDOUT, -EMFILE.
+ */
+VMC_PUBLIC int vmc_connect(const char *vm, const char *channel,
+			   unsigned int flags, int timeout_ms, char *ret_id);
+
+struct vmc_listener;
+
+/**
+ * vmc_listen() - announce a channel to the other side
+ * @ret: the listener, freed with vmc_listener_free()
+ *
+ * The channel lives as long as the listener. Streams taken from it live on.
+ *
+ * Return: 0 when the channel is announced; or as vmc_connect(), and
+ * -EADDRINUSE.
+ */
+VMC_PUBLIC int vmc_listen(struct vmc_listener **ret, const char *vm,
+			  const char *channel, unsigned int flags);
+
+/* vmc_listener_fd() - readable when vmc_accept() has something to say;
+ * borrowed, poll it only */
+VMC_PUBLIC int vmc_listener_fd(const struct vmc_listener *l);
+
+struct vmc_caller {
+	enum vmc_principal_kind side; /* where the program runs */
+	uid_t uid; /* on the host: what the guest claims it to be */
+	gid_t gid;
+	char id[VMC_ID_MAX]; /* the stream's id */
+};
+
+/**
+ * vmc_accept() - take the next stream
+ * @l:          the listener
+ * @ret_caller: if not NULL, who it is; written on success
+ * @timeout_ms: 0 does not wait
+ *
+ * Return: a descriptor that the caller closes; -ETIMEDOUT if none came;
+ * -ECONNRESET if the broker is gone (free the listener and listen again).
+ */
+VMC_PUBLIC int vmc_accept(struct vmc_listener *l, struct vmc_caller *ret_caller,
+			  int timeout_ms);
+
+/* vmc_listener_free() - withdraw the channel; NULL is allowed */
+VMC_PUBLIC void vmc_listener_free(struct vmc_listener *l);
+
+/* How a stream is, or how it ended. */
+struct vmc_status {
+	enum {
+		VMC_STREAM_OPENING,
+		VMC_STREAM_OPEN,
+		VMC_STREAM_ENDED
+	} state;
+	unsigned int reason; /* enum vmc_reason, when ended */
+	uint64_t bytes_in;   /* from the other side, delivered here */
+	uint64_t bytes_out;  /* from here, taken over by the other side's broker
+			      */
+};
+
+/**
+ * vmc_stream_status() - ask the broker about a stream by its id
+ *
+ * A descriptor cannot carry a reason: a reset looks like an end of file.
+ * Whoever must know asks here, also after closing it. The broker remembers
+ * the last 1024 ended streams.
+ *
+ * Return: 0; -ENOENT if the broker does not know (any more); as vmc_connect().
+ */
+VMC_PUBLIC int vmc_stream_status(const char *vm, const char *id,
+				 struct vmc_status *ret);
+
+/**
+ * vmc_send_msg() - send one message on a stream opened with VMC_MESSAGES
+ * @fd:  blocking descriptor of the stream
+ * @len: at most VMC_MSG_MAX; 0 is a message, too
+ *
+ * Return: 0, -EMSGSIZE, or what send(2) says (-EPIPE, -ECONNRESET). Never
+ * raises SIGPIPE.
+ */
+VMC_PUBLIC int vmc_send_msg(int fd, const void *buf, size_t len);
+
+/**
+ * vmc_recv_msg() - receive one message
+ * @fd:      blocking descriptor of the stream
+ * @ret_len: length of the message
+ *
+ * Return: 1 with a message, 0 at the end of the stream; -EMSGSIZE if it is
+ * longer than @size (the stream cannot be used any further), -EPROTO if the
+ * stream ended within a message.
+ */
+VMC_PUBLIC int vmc_recv_msg(int fd, void *buf, size_t size, size_t *ret_len);
+
+/* ---- events ---------------------------------------------------------- */
+
+enum vmc_monitor_type {
+	VMC_MON_UNKNOWN, /* a newer broker's event: ignore */
+	VMC_MON_SNAPSHOT_END,
+	VMC_MON_LINK_UP,
+	VMC_MON_LINK_DOWN,
+	VMC_MON_PORT_ADDED,
+	VMC_MON_PORT_REMOVED,
+	VMC_MON_PEER_UP,
+	VMC_MON_PEER_DOWN,
+	VMC_MON_PEER_STALLED,
+	VMC_MON_PEER_UNSTALLED,
+	VMC_MON_CHANNEL_ADDED,
+	VMC_MON_CHANNEL_REMOVED,
+	VMC_MON_STREAM_OPENED,
+	VMC_MON_STREAM_CLOSED,
+	VMC_MON_POLICY_RELOADED,
+	VMC_MON_LOST, /* .lost events before the next one are gone */
+};
+
+struct vmc_monitor_event {
+	enum vmc_monitor_type type;
+	uint64_t seq;     /* 1, 2, 3, ...; 0 in the snapshot */
+	uint64_t time_us; /* the broker's CLOCK_REALTIME */
+	uint64_t lost;
+	char channel[VMC_NAME_MAX + 1]; /* "" if not about a channel */
+	bool peer;                      /* the channel is the other side's */
+	bool resumed;                   /* PEER_UP: streams went on */
+	char id[VMC_ID_MAX];            /* STREAM_*: its id */
+	unsigned int reason;            /* STREAM_CLOSED, PEER_DOWN */
+	uint64_t bytes_in, bytes_out;   /* STREAM_CLOSED */
+};
+
+struct vmc_monitor;
+
+#define VMC_MONITOR_SNAPSHOT 0x1u /* the present state first */
+
+/**
+ * vmc_monitor_open() - subscribe to what happens
+ * @after:    repeat remembered events after this number, or 0 for none
+ * @instance: of the broker that counted @after (vmc_monitor_instance()), or
+ *            NULL
+ */
+VMC_PUBLIC int vmc_monitor_open(struct vmc_monitor **ret, const char *vm,
+				unsigned int flags, uint64_t after,
+				const char *instance);
+VMC_PUBLIC int vmc_monitor_fd(const struct vmc_monitor *m);
+/* vmc_monitor_instance() - "" before the first event; valid until freed */
+VMC_PUBLIC const char *vmc_monitor_instance(const struct vmc_monitor *m);
+
+/**
+ * vmc_monitor_next() - the next event
+ *
+ * Return: 1 with an event; -ETIMEDOUT; -ECONNRESET if the broker is gone.
+ */
+VMC_PUBLIC int vmc_monitor_next(struct vmc_monitor *m,
+				struct vmc_monitor_event *ret, int timeout_ms);
+VMC_PUBLIC void vmc_monitor_free(struct vmc_monitor *m);
+
+/* ---- calls ----------------------------------------------------------- */
+
+struct vmc_call;
+
+#define VMC_CALL_MORE  0x1u /* several replies may come */
+#define VMC_CALL_LOCAL 0x2u /* ask the broker of this side, not the peer */
+
+/**
+ * vmc_call_start() - call a varlink method of a service at the other side
+ * @method:     "interface.Method"; the channel is named like the interface
+ * @parameters: a JSON object as text, or NULL for {}; copied
+ *
+ * One call is one stream: closing it cancels the call.
+ */
+VMC_PUBLIC int vmc_call_start(struct vmc_call **ret, const char *vm,
+			      const char *method, const char *parameters,
+			      unsigned int flags);
+VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);
+
+/**
+ * vmc_call_reply() - wait for the next reply
+ * @ret_parameters: its JSON object as text, valid until the next call on @c
+ * @ret_error:      NULL, or the error's name "interface.Error"; as above
+ *
+ * Return: 1 if more replies follow, 0 if this was the last; or a negative
+ * errno.
+ */
+VMC_PUBLIC int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
+			      const char **ret_error, int timeout_ms);
+VMC_PUBLIC void vmc_call_free(struct vmc_call *c);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMCHANNEL_VMCHANNEL_H */
