@@ -43,7 +43,8 @@ fail(struct reader *rd, unsigned int line, const char *fmt, ...)
 	if (rd->failed)
 		return;
 	rd->failed = true;
-	n = snprintf(rd->err, rd->err_size, "%s:%u: ", rd->file, line);
+	n = snprintf(rd->err, rd->err_size, "%s:%u: ", rd->file,
+		     line ? line : 1); /* 0: an empty file */
 	if (n < 0 || (size_t)n >= rd->err_size)
 		return;
 	va_start(ap, fmt);
