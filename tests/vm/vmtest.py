@@ -629,6 +629,90 @@ class Context:
         """Start a shell command in the guest."""
         return self.keep(vm.guest.start(command, user, timeout))
 
+    # ---- programs that talk ----------------------------------------------
+
+    def guest_serve(self, vm, channel, role, *args, user="root", options=""):
+        """Announce a channel in the guest, played by vmctest."""
+        words = " ".join(str(a) for a in args)
+        job = self.job(vm, f"exec vmctest {options} -l host {channel} "
+                       f"{role} {words}", user=user)
+        job.expect("listening")
+        return job
+
+    def guest_connect(self, vm, channel, role, *args, user="root",
+                      options=""):
+        words = " ".join(str(a) for a in args)
+        return self.job(vm, f"exec vmctest {options} -c host {channel} "
+                        f"{role} {words}", user=user)
+
+    def host_vmctest(self, daemon, *args):
+        return self.host(program("tests/vm/vmctest"), *args,
+                         env={"VMCHANNEL_DIR": daemon.top})
+
+    def host_serve(self, daemon, channel, role, *args, options=()):
+        proc = self.host_vmctest(daemon, *options, "-l", daemon.vm.name,
+                                 channel, role, *args)
+        proc.expect("listening")
+        return proc
+
+    def host_connect(self, daemon, channel, role, *args, options=()):
+        return self.host_vmctest(daemon, *options, "-c", daemon.vm.name,
+                                 channel, role, *args)
+
+    def plain_connect(self, daemon, channel, data=b""):
+        """The socket "connect" by hand; raises with the broker's ERR line."""
+        s = socket.socket(socket.AF_UNIX)
+        self.keep(s).settimeout(20)
+        s.connect(os.path.join(daemon.dir, "connect"))
+        s.sendall(b"CONNECT " + channel.encode() + b"\n" + data)
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = s.recv(1)
+            if not byte:
+                raise Failure(f"connect socket: closed after {line!r}")
+            line += byte
+        if not line.startswith(b"OK "):
+            raise ConnectionRefusedError(line.decode())
+        return s
+
+    def raw_connect(self, daemon, channel, **parameters):
+        """A stream by a varlink upgrade, without our library."""
+        s = self.keep(socket.socket(socket.AF_UNIX))
+        s.settimeout(20)
+        s.connect(os.path.join(daemon.dir, "control"))
+        s.sendall(json.dumps({
+            "method": "org.vmchannel.Broker.Connect", "upgrade": True,
+            "parameters": dict(parameters, channel=channel)}).encode()
+            + b"\0")
+        answer = b""
+        while not answer.endswith(b"\0"):
+            byte = s.recv(1)
+            if not byte:
+                raise Failure(f"control socket: closed after {answer!r}")
+            answer += byte
+        reply = json.loads(answer[:-1])
+        if "error" in reply:
+            raise Failure(f"Connect {channel}: {reply}")
+        return s
+
+    def note(self, text):
+        """Something worth seeing beside the result."""
+        print("# " + text, flush=True)
+
+    @property
+    def quick(self):
+        return QUICK
+
+    @staticmethod
+    def daemon_rss(daemon):
+        """Private memory of both processes in KiB: RssAnon + RssShmem."""
+        total = 0
+        for pid in (daemon.proc.pid, daemon.worker()):
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                total += sum(int(n) for n in re.findall(
+                    r"Rss(?:Anon|Shmem):\s+(\d+)", f.read()))
+        return total
+
     def diagnosis(self):
         """What a failed test leaves in the report."""
         text = ""
