@@ -133,6 +133,7 @@ class Machine:
     def __init__(self, setup, n_streams):
         self.setup = setup
         self.n_streams = n_streams
+        self.n_open = 0
         self.process = self.guest = self.host = None
 
     # What a transport is made of ------------------------------------------
@@ -184,8 +185,13 @@ class Machine:
         self.guest = GuestLoad(control, self.process, err.name)
         self.host = HostLoad(self.setup.load, self.environment())
         self.connected()
-        for slot in range(self.n_streams):
-            self.open_stream(slot)
+        self.open_streams(self.n_streams)
+
+    def open_streams(self, n):
+        """As many as @n in all."""
+        while self.n_open < n:
+            self.open_stream(self.n_open)
+            self.n_open += 1
 
     def __exit__(self, *_):
         for load in (self.host, self.guest):
@@ -262,3 +268,40 @@ class SlirpTcp(Machine):
     def open_stream(self, slot):
         self.open_both(("open", slot, f"tcp:10.0.2.2:{self.port}"),
                        ("accept", slot))
+
+
+class Ours(Machine):
+    """The program and the daemon as "vmchannel run" sets them up."""
+    name = "ours"
+    kernel_words = "vmch.agent"
+    VM = "bench"
+    CHANNEL = "org.example.bench"
+
+    def environment(self):
+        env = super().environment()
+        env["VMCHANNEL_DIR"] = self.setup.scratch
+        return env
+
+    def devices(self):
+        return []
+
+    def command(self, qemu):
+        return [self.setup.command, "run", "--name", self.VM, "--"] + qemu
+
+    def connected(self):
+        """The agent starts beside the load program: it may need a moment."""
+        end = time.monotonic() + BOOT_TIMEOUT_S
+        while True:
+            try:
+                return self.guest.do("listen", f"vmc:host:{self.CHANNEL}")
+            except BenchError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def open_stream(self, slot):
+        self.open_both(("accept", slot),
+                       ("open", slot, f"vmc:{self.VM}:{self.CHANNEL}"))
+
+    def directory(self):
+        return os.path.join(self.setup.scratch, self.VM)
