@@ -170,6 +170,7 @@ class Machine:
         qemu = [
             "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi",
             "-cpu", "qemu64", "-smp", "1", "-m", str(MEMORY_MB),
+            "-name", "bench,debug-threads=on",
             "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot",
             "-kernel", self.setup.kernel, "-initrd", self.setup.initramfs,

@@ -139,17 +139,29 @@ BOOTS = ([("ours", measure_ours)] + measure_raw(RawDefault) +
 
 
 class Setup:
-    """Where the pieces are."""
+    """Where the pieces are; builds the guest out of them."""
 
-    def __init__(self, build, guest, scratch):
+    def __init__(self, build, scratch):
         self.load = os.path.join(build, "bench", "load")
         self.command = os.path.join(build, "src", "cli", "vmchannel")
+        self.scratch = scratch
+        guest = os.path.join(build, "bench", "guest")
         self.kernel = os.path.join(guest, "vmlinuz")
         self.initramfs = os.path.join(guest, "initramfs")
-        self.scratch = scratch
-        for path in (self.load, self.kernel, self.initramfs):
+        here = os.path.dirname(os.path.abspath(__file__))
+        parts = [(self.load, "/bin/load"),
+                 (os.path.join(here, "guest-start"), "/bin/guest-start"),
+                 (os.path.join(build, "src", "guest",
+                               "vmchannel-agent.static"),
+                  "/usr/sbin/vmchannel-agent")]
+        make = [os.path.join(here, "..", "guest", "mkguest"), "--out", guest,
+                "--cache", os.path.join(build, "guest-cache")]
+        for path, target in parts:
             if not os.path.exists(path):
                 raise BenchError(f"{path} is missing: run make bench")
+            make += ["--add", f"{path}:{target}"]
+        if subprocess.run(make).returncode != 0:
+            raise BenchError("the guest was not built")
 
 
 @contextlib.contextmanager
@@ -187,7 +199,6 @@ def rounds(setup, effort, samples, only, lock_file):
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--build", default="build", help="the build folder")
-    p.add_argument("--guest", help="vmlinuz and initramfs (BUILD/bench/guest)")
     p.add_argument("--quick", action="store_true",
                    default=bool(os.environ.get("QUICK")),
                    help="three boots and shorter looks (also QUICK=1)")
@@ -204,8 +215,7 @@ def main():
     effort.rounds = args.rounds or effort.rounds
     samples = Samples()
     with tempfile.TemporaryDirectory(prefix="bench") as scratch:
-        setup = Setup(args.build, args.guest or
-                      os.path.join(args.build, "bench", "guest"), scratch)
+        setup = Setup(args.build, scratch)
         measure_engine(args.build, samples)
         rounds(setup, effort, samples, args.only, args.lock)
     rows = [result(f, samples) for f in FIGURES]
