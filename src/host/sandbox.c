@@ -20,6 +20,7 @@
 #include <grp.h>
 #include <linux/landlock.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -127,6 +128,16 @@ static int drop_capabilities(void)
 	return capng_apply(CAPNG_SELECT_CAPS) == 0 ? 0 : -EPERM;
 }
 
+/* Should: keep debuggers out, and outlive no supervisor. The kernel forgets
+ * the second when the user changes, so it comes after that. */
+static int detach_from_others(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 /* ---- 5. limits ---- */
 
 static int set_limits(void)
@@ -191,8 +202,8 @@ int sandbox_enter(const struct sandbox_user *user, char *ret_missing,
 	if (r < 0)
 		add_missing(ret_missing, size, "landlock", r);
 	r = drop_capabilities();
-	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		r = -errno;
+	if (r == 0)
+		r = detach_from_others();
 	if (r == 0)
 		r = set_limits();
 	return r < 0 ? r : sandbox_seccomp();

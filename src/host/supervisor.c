@@ -66,7 +66,7 @@ static void tell_failure(struct supervisor *s, const char *err)
 {
 	struct ipc_msg m = {.type = IPC_CONFIG_FAILED};
 
-	snprintf(m.text, sizeof(m.text), "%s", err);
+	snprintf(m.text, sizeof(m.text), "%.*s", IPC_TEXT_MAX, err);
 	/* A word of the file is quoted; it may hold anything. */
 	for (char *c = m.text; *c; c++) {
 		if ((unsigned char)*c < ' ' || *c == 0x7f)

@@ -332,7 +332,8 @@ static void clean_up(struct worker *w)
 {
 	broker_free(w->broker);
 	uv_close((uv_handle_t *)&w->pair, NULL);
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (uv_run(&w->loop, UV_RUN_DEFAULT) != 0)
+		; /* once more if it was told to stop */
 	uv_loop_close(&w->loop);
 	if (w->link_fd >= 0)
 		close(w->link_fd);

@@ -73,6 +73,16 @@ static int place_fds(const struct supervisor *s, int pair)
 	return 0;
 }
 
+/* Standard error is for the log; the rest is nobody's. */
+static int leave_terminal(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
+		return -errno;
+	return 0;
+}
+
 __attribute__((noreturn)) static void run_worker(const struct supervisor *s,
 						 int pair)
 {
@@ -82,6 +92,8 @@ __attribute__((noreturn)) static void run_worker(const struct supervisor *s,
 
 	make_args(s->opt, argv);
 	set_signals();
+	if (r == 0)
+		r = leave_terminal();
 	/* libuv's ring would be refused in the sandbox anyway. */
 	setenv("UV_USE_IO_URING", "0", 1);
 	unsetenv("NOTIFY_SOCKET");
