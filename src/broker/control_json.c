@@ -46,7 +46,7 @@ static void add_details(const struct broker *b, const struct event *ev,
 	switch (ev->type) {
 	case EVENT_CHANNEL_ADDED:
 		json_object_set_new(o, "messages", json_boolean(ev->messages));
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case EVENT_CHANNEL_REMOVED:
 		json_object_set_new(o, "channel",
 				    json_string(ev->stream.channel));
