@@ -29,7 +29,9 @@ static bool has_name(const char *dir, const char *port)
 	bool found;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s/name", dir, port);
+	if (snprintf(path, sizeof(path), "%s/%s/name", dir, port) >=
+	    (int)sizeof(path))
+		return false;
 	f = fopen(path, "re");
 	if (!f)
 		return false;
