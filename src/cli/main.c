@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/vms.h"
+
 /* Options of a verb plus the common ones. */
 #define OPTIONS_MAX 24
 
@@ -144,10 +146,29 @@ static int parse_options(const struct cli_verb *v, int argc, char **argv)
 	return r == CLI_OK ? -1 : r;
 }
 
+/* Where there is only one VM, its name is the likely answer. */
+static int too_few(const struct cli_verb *v)
+{
+	struct vms vms;
+	int r;
+
+	if (strncmp(v->args, "VM", 2) != 0 || vms_find(&vms))
+		return usage_error(v, "too few arguments: wants ", v->args);
+	if (vms.n == 1)
+		r = cli_error(CLI_FAILED,
+			      "%s: too few arguments: wants %s; the only VM "
+			      "here is '%s'",
+			      v->name, v->args, vms.names[0]);
+	else
+		r = usage_error(v, "too few arguments: wants ", v->args);
+	vms_done(&vms);
+	return r;
+}
+
 static int check_args(const struct cli_verb *v, const struct cli_args *a)
 {
 	if (a->n < v->min_args)
-		return usage_error(v, "too few arguments: wants ", v->args);
+		return too_few(v);
 	if (a->n > v->max_args)
 		return usage_error(
 			v, "one argument too many: ", a->v[v->max_args]);

@@ -39,7 +39,7 @@ bool vmpath_join(char *ret, size_t size, const char *root, const char *vm,
 		 const char *file);
 
 /**
- * vmpath_find_socket() - address of one of a VM's sockets
+ * vmpath_find_socket() - address of one of a VM's sockets (library only)
  *
  * Return: 0, or a negative errno with vmc_strerror() set: -EINVAL (bad name),
  * -ENOENT (no broker in any root), -EACCES (it may not be entered).
