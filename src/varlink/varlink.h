@@ -3,8 +3,11 @@
  * varlink.h - varlink messages: JSON objects, each ended by one NUL byte
  *
  * Pure: bytes in, messages out; no sockets. Messages come from hostile peers:
- * what varlink_parse() returns has been checked (size, UTF-8, depth, types of
- * the members that varlink defines); the parameters have not.
+ * what varlink_buf_next() returns has been checked (size, UTF-8, depth, types
+ * of the members that varlink defines); the parameters have not.
+ *
+ * jansson seeds its hash tables from the system's entropy when the first
+ * object is made: a sandboxed process calls json_object_seed(0) before.
  * Format: https://varlink.org/Service, "Varlink messages".
  */
 #ifndef VARLINK_VARLINK_H
@@ -26,14 +29,19 @@
 enum varlink_err {
 	VARLINK_ERR_TOO_BIG = -1, /* no NUL within VARLINK_MSG_MAX */
 	VARLINK_ERR_SYNTAX = -2,  /* not one JSON object */
-	VARLINK_ERR_TYPE = -3,    /* a member has the wrong type */
+	VARLINK_ERR_TYPE = -3,    /* a member has the wrong type or form */
 	VARLINK_ERR_NOMEM = -4,
 };
 
-/* Collects the bytes of one connection until a message is complete. */
+/*
+ * Collects the bytes of one connection until a message is complete. Private
+ * to varlink.c: [start, len) has not been taken, [start, scanned) has no NUL.
+ * data is NULL whenever nothing waits, so an idle connection holds no memory.
+ */
 struct varlink_buf {
 	char *data;
 	size_t len, cap;
+	size_t start, scanned;
 };
 
 void varlink_buf_init(struct varlink_buf *b);

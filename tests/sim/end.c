@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* end.c - one engine and the broker's loop around it */
+#include "end.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps.h"
+#include "oracle.h"
+
+#define MEM_ALIGN 64u
+/* An engine must not be handed back its own unfinished work for ever. */
+#define LOOPS_MAX 100000u
+
+static void *alloc_mem(struct world *w, size_t size)
+{
+	void *mem;
+
+	/* Exact size: the address sanitizer then sees a byte too many. */
+	if (posix_memalign(&mem, MEM_ALIGN, size))
+		abort();
+	/* The engine may not rely on zeroed memory. */
+	memset(mem, (int)prng_u64(&w->rng), size);
+	return mem;
+}
+
+static uint32_t range32(struct world *w, uint32_t lo, uint32_t hi)
+{
+	return (uint32_t)prng_range(&w->rng, lo, hi);
+}
+
+static void tiny_limits(struct world *w, struct vmc_session_config *cfg)
+{
+	cfg->max_streams = range32(w, 1, 24);
+	cfg->max_names = range32(w, 1, SIM_NAMES + 2);
+	cfg->max_frame = range32(w, VMC_MIN_FRAME, VMC_MAX_FRAME);
+	cfg->initial_window = range32(w, 1, 2048);
+	cfg->rx_pool = cfg->max_streams * cfg->initial_window +
+		       (uint32_t)prng_size(&w->rng, 100000);
+	cfg->max_window =
+		cfg->initial_window + (uint32_t)prng_size(&w->rng, 65536);
+	cfg->inflight_bytes = 1 + (uint32_t)prng_size(&w->rng, 131072);
+	/* The least that is valid is what one frame costs, and a rest. */
+	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 +
+			       (uint32_t)prng_size(&w->rng, 120000);
+	cfg->inflight_writes = range32(w, 16, 240);
+	cfg->ack_delay_us = prng_size(&w->rng, 20000);
+	cfg->stall_us = range32(w, 1000, 5000000);
+}
+
+static void choose_limits(struct world *w, int e)
+{
+	struct vmc_session_config *cfg = &w->end[e].cfg;
+
+	for (int tries = 0; tries < 100; tries++) {
+		vmc_session_config_default(cfg, (enum vmc_role)e);
+		if (w->profile.tiny)
+			tiny_limits(w, cfg);
+		cfg->instance = prng_u64(&w->rng);
+		cfg->grease = (uint8_t)prng_below(&w->rng, 2);
+		if (!w->profile.losses)
+			cfg->grace_us = UINT64_MAX;
+		else if (prng_chance(&w->rng, 1, 2))
+			cfg->grace_us = prng_size(&w->rng, 10000000);
+		if (vmc_session_size(cfg))
+			return;
+	}
+	world_fail(w, "no limits are valid for end %d", e);
+}
+
+static void make_engine(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	end->size = vmc_session_size(&end->cfg);
+	if (!end->size)
+		return;
+	end->mem = alloc_mem(w, end->size);
+	if (vmc_session_init(&end->s, end->mem, end->size, &end->cfg))
+		world_fail(w, "end %d: init refused its own size", e);
+	end->attached = false;
+	end->up = false;
+	end->bye = false;
+	end->blocked = false;
+	end->unit_done = 0;
+	end->wake = true;
+}
+
+void end_init(struct world *w, int e)
+{
+	choose_limits(w, e);
+	make_engine(w, e);
+}
+
+void end_done(struct end *end)
+{
+	free(end->mem);
+	end->mem = NULL;
+}
+
+void end_attach(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+	uint8_t entropy[VMC_ENTROPY_LEN];
+
+	prng_fill(&w->rng, entropy, sizeof(entropy));
+	world_note(w, "end %d attaches", e);
+	vmc_session_attach(end->s, entropy, w->now);
+	end->attached = true;
+	end->bye = false;
+	end->blocked = false;
+	end->unit_done = 0;
+	end->wake = true;
+}
+
+void end_detach(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (!end->attached)
+		return;
+	world_note(w, "end %d detaches", e);
+	vmc_session_detach(end->s, w->now);
+	end->attached = false;
+	end->blocked = false;
+	end->unit_done = 0;
+	end->wake = true;
+	if (end->cfg.grace_us != UINT64_MAX)
+		w->losses++;
+}
+
+void end_resync(struct world *w, int e)
+{
+	uint8_t entropy[VMC_ENTROPY_LEN];
+
+	prng_fill(&w->rng, entropy, sizeof(entropy));
+	world_note(w, "end %d resyncs", e);
+	vmc_session_resync(w->end[e].s, entropy, w->now);
+	w->end[e].blocked = false;
+	w->end[e].unit_done = 0;
+	w->end[e].wake = true;
+}
+
+void end_bye(struct world *w, int e)
+{
+	world_note(w, "end %d says goodbye", e);
+	w->losses++;
+	w->end[e].bye = true;
+	vmc_session_bye(w->end[e].s, VMC_REASON_SHUTDOWN, w->now);
+	w->end[e].wake = true;
+}
+
+void end_restart(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+	struct names *names = &end->names;
+	uint64_t instance;
+
+	world_note(w, "end %d restarts", e);
+	w->losses++;
+	apps_abandon(w, e);
+	instance = end->cfg.instance;
+	end_done(end);
+	end->cfg.instance = prng_mix(instance + 1);
+	make_engine(w, e);
+	memset(names->seen, 0, sizeof(names->seen));
+	for (unsigned int i = 0; i < SIM_NAMES; i++) {
+		if (!names->mine[i])
+			continue;
+		names->mine[i] = prng_chance(&w->rng, 1, 2) &&
+				 !vmc_name_advertise(end->s, world_name(i),
+						     names->my_flags[i]);
+	}
+}
+
+void end_move(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+	void *mem = alloc_mem(w, end->size);
+
+	memcpy(mem, end->mem, end->size);
+	/* Nothing may look at the old place any more. */
+	memset(end->mem, 0xa5, end->size);
+	free(end->mem);
+	end->mem = mem;
+	end->s = mem;
+}
+
+/* ---- the loop --------------------------------------------------------- */
+
+static void session_event(struct world *w, int e, const struct vmc_event *ev)
+{
+	struct end *end = &w->end[e];
+
+	if (ev->type == VMC_EV_UP)
+		end->up = true;
+	if (ev->type == VMC_EV_DOWN)
+		end->up = false;
+	if (ev->type == VMC_EV_STALLED)
+		end->stalls++;
+	if (ev->type == VMC_EV_NEED_ENTROPY)
+		end_resync(w, e);
+}
+
+/* The self-test's mistakes; true if the event is swallowed. */
+static bool mutate_event(struct world *w, struct vmc_event *ev)
+{
+	if (ev->type == VMC_EV_END)
+		return world_mutates(w, MUTATE_LOSE_END);
+	if (ev->type == VMC_EV_NAME_ADDED)
+		return world_mutates(w, MUTATE_LOSE_NAME);
+	if (ev->type != VMC_EV_READABLE)
+		return false;
+	if (world_mutates(w, MUTATE_FAKE_END)) {
+		ev->type = VMC_EV_END;
+		ev->reason = VMC_REASON_OK;
+	}
+	return world_mutates(w, MUTATE_DEAF);
+}
+
+static bool take_events(struct world *w, int e, uint32_t max)
+{
+	struct vmc_event ev;
+	bool any = false;
+
+	for (uint32_t i = 0; i < max; i++) {
+		if (i == LOOPS_MAX)
+			world_fail(w, "end %d: events without end", e);
+		if (world_failed(w) ||
+		    !vmc_session_next_event(w->end[e].s, &ev, w->now))
+			break;
+		any = true;
+		if (mutate_event(w, &ev))
+			continue;
+		oracle_event(w, e, &ev);
+		session_event(w, e, &ev);
+		apps_event(w, e, &ev);
+	}
+	return any;
+}
+
+/* One read of the link; 0 when nothing came or there is no room for it. */
+static size_t take_input(struct world *w, int e)
+{
+	struct link *l = &w->link[1 - e];
+	size_t room, n = link_readable(l, w->now);
+	uint8_t *buf;
+
+	if (!w->end[e].attached || !n)
+		return 0;
+	room = vmc_session_input(w->end[e].s, &buf);
+	if (n > room)
+		n = room;
+	/* A read returns what it likes. */
+	if (n > 1 && prng_chance(&w->rng, 1, 3))
+		n = 1 + prng_size(&w->rng, n - 1);
+	n = link_read(l, buf, n, w->now);
+	if (n)
+		vmc_session_input_done(w->end[e].s, n, w->now);
+	return n;
+}
+
+static bool take_all_input(struct world *w, int e, struct budget budget)
+{
+	bool any = take_events(w, e, budget.events);
+
+	for (uint32_t i = 0; i < budget.input && !world_failed(w); i++) {
+		size_t n = take_input(w, e);
+		bool events = take_events(w, e, budget.events);
+
+		any |= n || events;
+		if (n || events)
+			continue;
+		if (budget.events == UINT32_MAX && w->end[e].attached &&
+		    link_readable(&w->link[1 - e], w->now))
+			world_fail(w, "end %d: no room for input, no events",
+				   e);
+		break;
+	}
+	return any;
+}
+
+static bool run_pulls(struct world *w, int e, uint32_t max)
+{
+	struct vmc_pull pull;
+	uint32_t n;
+
+	for (n = 0; n < max; n++) {
+		if (n == LOOPS_MAX)
+			world_fail(w, "end %d: pulls without end", e);
+		if (world_failed(w) ||
+		    !vmc_session_pull(w->end[e].s, &pull, w->now))
+			break;
+		apps_pull(w, e, &pull);
+	}
+	return n > 0;
+}
+
+static void check_unit(struct world *w, int e, size_t n)
+{
+	if (n > VMC_MAX_FRAME)
+		world_fail(w, "end %d: a write unit of %zu bytes", e, n);
+}
+
+static bool run_output(struct world *w, int e, uint32_t max)
+{
+	struct end *end = &w->end[e];
+	struct link *l = &w->link[e];
+	const uint8_t *buf;
+	bool any = false;
+
+	for (uint32_t i = 0; i < max && end->attached; i++) {
+		size_t n = vmc_session_output(end->s, &buf, w->now);
+		size_t want = n, took;
+
+		end->blocked = false;
+		if (!n)
+			break;
+		if (i == LOOPS_MAX)
+			world_fail(w, "end %d: output without end", e);
+		check_unit(w, e, n);
+		if (!l->whole_writes && prng_chance(&w->rng, 1, 8))
+			want = 1 + prng_below(&w->rng, n);
+		took = link_write(l, buf, want, w->now,
+				  prng_below(&w->rng, l->jitter_us + 1));
+		if (took && world_mutates(w, MUTATE_CHARGE))
+			l->charge_peak += LINK_SOCKET_CHARGE;
+		vmc_session_output_done(end->s, took, w->now);
+		any |= took > 0;
+		if (took < want) {
+			end->blocked = true;
+			end->blocked_by = n - took;
+			break;
+		}
+	}
+	return any;
+}
+
+uint64_t end_deadline(const struct end *end)
+{
+	return vmc_session_deadline(end->s);
+}
+
+static bool run_timer(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (w->mutate == MUTATE_LATE_TIMER || end_deadline(end) > w->now)
+		return false;
+	end->ticks++;
+	vmc_session_tick(end->s, w->now);
+	return true;
+}
+
+bool end_run(struct world *w, int e, struct budget budget)
+{
+	bool moved, any;
+
+	w->end[e].wake = false;
+	any = take_all_input(w, e, budget);
+	if (run_timer(w, e))
+		any |= take_events(w, e, budget.events);
+	do {
+		moved = run_pulls(w, e, budget.pulls);
+		moved |= run_output(w, e, budget.outputs);
+		moved |= take_events(w, e, budget.events);
+		any |= moved;
+	} while (moved && budget.outputs == UINT32_MAX && !world_failed(w));
+	return any;
+}
+
+bool end_has_work(const struct world *w, int e)
+{
+	const struct end *end = &w->end[e];
+
+	if (end->wake)
+		return true;
+	if (end->attached && link_readable(&w->link[1 - e], w->now))
+		return true;
+	if (end->attached && end->blocked &&
+	    link_can_write(&w->link[e], end->blocked_by))
+		return true;
+	return w->mutate != MUTATE_LATE_TIMER && end_deadline(end) <= w->now;
+}

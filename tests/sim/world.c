@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/* world.c - chaos and calm */
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps.h"
+#include "end.h"
+#include "faults.h"
+#include "oracle.h"
+
+/* Calm: everything must be over within this much virtual time, ... */
+#define CALM_US 120000000u
+/* ... without that many loops at one moment, ... */
+#define SPIN_MAX 200000u
+/* ... and without that many timers in a row that lead to nothing. */
+#define IDLE_TICKS_MAX 1000u
+
+static const struct budget everything = {UINT32_MAX, UINT32_MAX, UINT32_MAX,
+					 UINT32_MAX};
+
+const char *world_name(unsigned int name)
+{
+	static const char *const names[SIM_NAMES] = {
+		"a",
+		"b",
+		"echo",
+		"org.vmchannel.Power",
+		"org.example.a",
+		"org.example.b",
+		"org.example.b.c",
+		"A-b_c.0",
+		"0",
+		"x.y.z",
+		"-",
+		"0123456789.123456789.123456789.123456789.123456789.123456789.123",
+	};
+
+	return names[name % SIM_NAMES];
+}
+
+/* ---- what happened ---------------------------------------------------- */
+
+void world_note(struct world *w, const char *fmt, ...)
+{
+	char *line = w->trace[w->n_trace++ % SIM_TRACE];
+	int n = snprintf(line, SIM_TRACE_LINE, "%12.6f ",
+			 (double)w->now / 1000000);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line + n, SIM_TRACE_LINE - (size_t)n, fmt, ap);
+	va_end(ap);
+	if (w->verbose)
+		puts(line);
+}
+
+void world_fail(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (world_failed(w))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(w->failure, sizeof(w->failure), fmt, ap);
+	va_end(ap);
+	world_note(w, "FAILED: %s", w->failure);
+}
+
+bool world_failed(const struct world *w)
+{
+	return w->failure[0];
+}
+
+bool world_mutates(struct world *w, enum mutation m)
+{
+	if (w->mutate != m || w->mutated)
+		return false;
+	if (w->mutate_in) {
+		w->mutate_in--;
+		return false;
+	}
+	w->mutated = true;
+	world_note(w, "mutation");
+	return true;
+}
+
+/* ---- making a world --------------------------------------------------- */
+
+static void make_link(struct world *w, int from)
+{
+	/* The guest's port takes whole writes, the host's socket any part. */
+	bool port = from == VMC_ROLE_GUEST;
+	size_t cap = 4u << 20;
+
+	if (w->profile.tiny || prng_chance(&w->rng, 1, 2))
+		cap = prng_range(&w->rng, 1, 512 * 1024);
+	link_init(&w->link[from], cap, port);
+	w->link[from].delay_us = prng_size(&w->rng, 1000);
+	w->link[from].jitter_us = prng_size(&w->rng, 500);
+	w->link[from].us_per_kib = prng_size(&w->rng, 30);
+}
+
+void world_init(struct world *w)
+{
+	w->now = prng_range(&w->rng, 0, 1000000);
+	w->convs = calloc(SIM_CONVS_MAX, sizeof(*w->convs));
+	w->alive = calloc(SIM_ALIVE_MAX, sizeof(*w->alive));
+	if (!w->convs || !w->alive)
+		abort();
+	for (int e = 0; e < 2; e++) {
+		make_link(w, e);
+		end_init(w, e);
+		if (!world_failed(w))
+			end_attach(w, e);
+	}
+}
+
+void world_done(struct world *w)
+{
+	for (int e = 0; e < 2; e++) {
+		end_done(&w->end[e]);
+		link_done(&w->link[e]);
+	}
+	free(w->convs);
+	free(w->alive);
+	w->convs = NULL;
+	w->alive = NULL;
+}
+
+/* ---- chaos ------------------------------------------------------------ */
+
+/* When anything happens by itself next. */
+static uint64_t next_time(const struct world *w)
+{
+	uint64_t t = SIM_NEVER;
+
+	for (int e = 0; e < 2; e++) {
+		uint64_t at[3] = {end_deadline(&w->end[e]), apps_next(w, e),
+				  link_next(&w->link[1 - e], w->now)};
+
+		if (w->mutate == MUTATE_LATE_TIMER)
+			at[0] = SIM_NEVER;
+		if (!w->end[e].attached)
+			at[2] = SIM_NEVER;
+		for (int i = 0; i < 3; i++)
+			if (at[i] < t)
+				t = at[i];
+	}
+	return t;
+}
+
+static void pass_time(struct world *w)
+{
+	uint64_t t;
+
+	switch (prng_below(&w->rng, 8)) {
+	case 0:
+		w->now += prng_size(&w->rng, 1000000);
+		break;
+	case 1:
+	case 2:
+		w->now += prng_below(&w->rng, 200);
+		break;
+	default:
+		t = next_time(w);
+		if (t != SIM_NEVER && t > w->now)
+			w->now = t;
+		break;
+	}
+}
+
+static void run_some(struct world *w, int e)
+{
+	struct budget b = {
+		(uint32_t)prng_below(&w->rng, 4),
+		(uint32_t)prng_below(&w->rng, 6),
+		(uint32_t)prng_below(&w->rng, 4),
+		(uint32_t)prng_below(&w->rng, 4),
+	};
+
+	end_run(w, e, b);
+	w->end[e].wake = true; /* for the rest */
+}
+
+/* An end that is away comes back. */
+static void come_back(struct world *w, int e)
+{
+	if (!w->end[e].attached && w->now >= w->end[e].attach_at)
+		end_attach(w, e);
+	else if (w->end[e].bye && prng_chance(&w->rng, 1, 8))
+		end_attach(w, e);
+}
+
+static void chaos_step(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+	uint64_t dice = prng_below(&w->rng, 100);
+
+	come_back(w, e);
+	if (dice < 30)
+		end_run(w, e, everything);
+	else if (dice < 45)
+		run_some(w, e);
+	else if (dice < 65)
+		apps_poke(w, e);
+	else if (dice < 73)
+		apps_open(w, e);
+	else if (dice < 76)
+		apps_names(w, e);
+	else if (dice < 94)
+		pass_time(w);
+	else if (dice < 97)
+		faults_weather(w);
+	else if (dice < 99)
+		faults_strike(w);
+	else
+		end_move(w, e);
+}
+
+void world_chaos(struct world *w, uint64_t steps)
+{
+	w->calm = false;
+	w->quit_readers = false;
+	for (uint64_t i = 0; i < steps && !world_failed(w); i++) {
+		chaos_step(w);
+		if (!world_failed(w))
+			oracle_step(w);
+	}
+}
+
+/* ---- calm ------------------------------------------------------------- */
+
+static bool run_woken(struct world *w, int e)
+{
+	bool by_timer = end_deadline(&w->end[e]) <= w->now;
+	bool moved;
+
+	if (!end_has_work(w, e))
+		return false;
+	moved = end_run(w, e, everything);
+	if (moved)
+		w->end[e].idle_ticks = 0;
+	else if (by_timer && ++w->end[e].idle_ticks > IDLE_TICKS_MAX)
+		world_fail(w, "end %d: its timer rings for nothing", e);
+	return true;
+}
+
+static bool calm_round(struct world *w)
+{
+	bool did = false;
+
+	for (int e = 0; e < 2; e++)
+		did |= apps_serve(w, e);
+	for (int e = 0; e < 2 && !world_failed(w); e++)
+		did |= run_woken(w, e);
+	if (!world_failed(w))
+		oracle_step(w);
+	return did;
+}
+
+static void until_quiet(struct world *w)
+{
+	uint64_t until = w->now + CALM_US;
+	uint64_t t, spins = 0;
+
+	while (!world_failed(w)) {
+		if (calm_round(w)) {
+			if (++spins > SPIN_MAX)
+				world_fail(w, "no rest at one moment");
+			continue;
+		}
+		t = next_time(w);
+		if (t == SIM_NEVER)
+			break;
+		if (t > until)
+			world_fail(w, "not over after %u s", CALM_US / 1000000);
+		spins = t > w->now ? 0 : spins + 1;
+		if (spins > SPIN_MAX)
+			world_fail(w, "no rest at one moment");
+		w->now = t;
+	}
+}
+
+static void clear_sky(struct world *w, int e)
+{
+	struct link *l = &w->link[e];
+
+	l->stalled_until = 0;
+	l->delay_us = prng_size(&w->rng, 1000);
+	l->jitter_us = prng_size(&w->rng, 100);
+	l->us_per_kib = prng_size(&w->rng, 30);
+	if (!w->end[e].attached || w->end[e].bye)
+		end_attach(w, e);
+	/* A real broker has finished what it began. */
+	w->end[e].wake = true;
+}
+
+void world_calm(struct world *w)
+{
+	if (world_failed(w))
+		return;
+	world_note(w, "calm");
+	w->calm = true;
+	for (int e = 0; e < 2; e++)
+		clear_sky(w, e);
+	until_quiet(w);
+	if (!world_failed(w))
+		oracle_quiet(w);
+	w->quit_readers = true;
+	until_quiet(w);
+	if (!world_failed(w))
+		oracle_quiet(w);
+}
