@@ -87,7 +87,7 @@ static struct conv *new_conv(struct world *w, int opener,
 	c->opener = opener;
 	c->flags = sc->flags;
 	c->name = sc->name;
-	c->losses = w->losses;
+	c->losses = w->losses - w->end[opener].doubt;
 	for (int i = 0; i < 2; i++) {
 		int e = i ? 1 - opener : opener;
 		struct half *h = &c->half[e];
