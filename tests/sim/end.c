@@ -132,8 +132,6 @@ void end_detach(struct world *w, int e)
 	end->blocked = false;
 	end->unit_done = 0;
 	end->wake = true;
-	if (end->cfg.grace_us != UINT64_MAX)
-		count_loss(w);
 }
 
 void end_resync(struct world *w, int e)
@@ -201,9 +199,10 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 
 	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
 		end->up = ev->type == VMC_EV_UP;
-		end->doubt = end->doubt && !end->up;
+		if (!end->up && end->cfg.grace_us != UINT64_MAX)
+			count_loss(w);
 		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",
-			   !end->up	 ? vmc_reason_name(ev->reason)
+			   !end->up      ? vmc_reason_name(ev->reason)
 			   : ev->resumed ? "resumed"
 					 : "new");
 	}
