@@ -276,6 +276,7 @@ struct vmc_session {
 
 	/* streams (slots.c, streams.c, credit.c) */
 	uint32_t n_slots_used, n_streams, n_peer_streams;
+	uint32_t n_unanswered; /* the peer's, neither accepted nor rejected */
 	struct list free_slots, ctl, evl;
 	uint32_t next_id, peer_last_id;
 	uint32_t pool_granted;
