@@ -171,7 +171,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->pong_due = NEVER;
 		s->want_pong = true;
 	}
-	if (s->want_pong && !stage_is_full(s)) {
+	if (s->want_pong && unproven(s) < stage_max(s) + STAGE_EXTRA) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
