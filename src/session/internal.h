@@ -70,6 +70,7 @@
 #define STAGE_EXTRA 2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
+#define HELLO_SLOW       UINT64_C(3600000000)
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
