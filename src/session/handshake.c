@@ -381,6 +381,9 @@ static void on_greeting(struct vmc_session *s, const struct hello *h,
 		/* On a frame's boundary, so it is the peer that says it. */
 		if (h->nonce == s->peer.nonce) {
 			answer(s, now);
+			/* It was not up: has it seen my frames? */
+			s->ping_out = false;
+			s->want_ping = true;
 			return;
 		}
 		lose_sync(s, now);

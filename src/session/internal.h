@@ -80,7 +80,9 @@
 #define PONG_PER_S 10000u
 #define PONG_BURST 1000u
 #define PONG_LATER UINT64_C(100)
-#define PING_GAP   UINT64_C(10000000)
+/* Between PINGs to a stalled peer, doubling: it may be paused for long. */
+#define PING_GAP     UINT64_C(10000000)
+#define PING_GAP_MAX UINT64_C(3600000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
 #define RESYNC_PER_S       1u
@@ -257,6 +259,7 @@ struct vmc_session {
 	bool want_pong, want_ping, ping_out;
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
+	uint64_t ping_wait, ping_seq;
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */

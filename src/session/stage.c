@@ -29,6 +29,7 @@ void stage_reset(struct vmc_session *s)
 	s->stage_marked = false;
 	s->ping_out = s->want_ping = s->want_pong = false;
 	s->pong_due = NEVER;
+	s->ping_wait = PING_GAP;
 }
 
 /* A full frame and control fit beside them, and half of the writes. */
@@ -180,6 +181,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->want_ping = false;
 		s->ping_out = true;
 		s->ping_at = now;
+		s->ping_seq = s->tx_sent;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
 		at = stage_frame(s, at, WIRE_PING, payload,
