@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+#
+# The verbs people try first; meson does the work. Each verb does its own
+# set-up, missing Debian packages included.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+
+.PHONY: build demo check bench install fuzz guest clean help
+.DEFAULT_GOAL := build
+
+build: $(BUILD)/build.ninja
+	@tools/deps build
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@tools/deps build
+	meson setup --prefix $(PREFIX) $(BUILD)
+
+# The bootable guest: BUILD/guest and BUILD/guest-dynamic.
+guest: build
+	@tools/deps guest
+	guest/test-guest $(BUILD)
+
+demo: guest
+	$(BUILD)/src/cli/vmchannel demo
+
+check:
+	@tools/deps test
+	tools/check --build $(BUILD) $(if $(QUICK),--quick)
+
+bench: guest
+	@tools/deps bench
+	bench/run.py --build $(BUILD) $(if $(QUICK),--quick)
+
+install: build
+	meson install -C $(BUILD) --no-rebuild
+
+fuzz:
+	@tools/deps fuzz
+	tools/fuzz $(FUZZ_SECONDS)
+
+clean:
+	rm -rf $(BUILD) build-*
+
+help:
+	@echo 'make             build (into BUILD=build)'
+	@echo 'make demo        build, boot a small VM, show what channels do'
+	@echo 'make check       all tests and checks; QUICK=1 leaves out slow ones'
+	@echo 'make bench       measure against raw ports and TCP; QUICK=1'
+	@echo 'make install     PREFIX=/usr/local (at the first build), DESTDIR='
+	@echo 'make fuzz        each fuzz target for FUZZ_SECONDS=60'
+	@echo 'make guest       only the bootable test guest'
+	@echo 'make clean       remove the build folders'

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* help.c - the texts of --help, made from the verbs' tables */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMN 26 /* of the option's explanation */
+
+static void print_option(const char *name, const char *value, const char *help)
+{
+	int n = printf("  --%s%s%s", name, value ? " " : "",
+		       value ? value : "");
+
+	printf("%*s%s\n", n < COLUMN ? COLUMN - n : 1, "", help);
+}
+
+static void print_common(void)
+{
+	print_option("json", NULL, "facts as JSON, one object per line");
+	print_option("dir", "DIR",
+		     "where the VMs' directories are (or VMCHANNEL_DIR)");
+	print_option("help", NULL, "this text");
+}
+
+void cli_help_overview(void)
+{
+	printf("vmchannel - named channels between virtual machines and their "
+	       "host\n\n"
+	       "usage: vmchannel VERB [OPTIONS] [ARGUMENTS]\n\n"
+	       "In a guest, the other side is the VM called 'host'.\n\n"
+	       "verbs:\n");
+	for (const struct cli_verb *const *v = cli_verbs; *v; v++)
+		printf("  %-12s  %s\n", (*v)->name, (*v)->summary);
+	printf("\noptions of every verb:\n");
+	print_common();
+	printf("\n"
+	       "exit status: 0 done; 1 the answer is no (call, doctor);\n"
+	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
+	       "or channel;\n"
+	       "  others are a child's (run)\n\n"
+	       "example:\n"
+	       "  vmchannel run --name web1 -- qemu-system-x86_64 ...\n"
+	       "  vmchannel channels web1\n"
+	       "  vmchannel connect web1 org.example.echo\n\n"
+	       "'vmchannel VERB --help' says more; so does vmchannel(1).\n");
+}
+
+void cli_help_verb(const struct cli_verb *v)
+{
+	printf("vmchannel %s - %s\n\nusage: vmchannel %s%s%s%s\n", v->name,
+	       v->summary, v->name, " [OPTIONS]", v->args[0] ? " " : "",
+	       v->args);
+	if (v->help)
+		printf("\n%s", v->help);
+	printf("\noptions:\n");
+	for (const struct cli_option *o = v->options; o && o->name; o++)
+		print_option(o->name, o->value, o->help);
+	print_common();
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* main.c - find the verb, parse its options, run it */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/vms.h"
+
+/* Options of a verb plus the common ones. */
+#define OPTIONS_MAX 24
+
+enum {
+	OPT_HELP = 1000,
+	OPT_JSON,
+	OPT_DIR,
+	OPT_VERSION,
+};
+
+#define VERB(name) extern const struct cli_verb verb_##name;
+#include "cli/verbs.def"
+#undef VERB
+
+const struct cli_verb *const cli_verbs[] = {
+#define VERB(name) &verb_##name,
+#include "cli/verbs.def"
+#undef VERB
+	NULL};
+
+bool cli_json;
+
+const struct cli_verb *cli_find_verb(const char *name)
+{
+	for (const struct cli_verb *const *v = cli_verbs; *v; v++)
+		if (strcmp((*v)->name, name) == 0)
+			return *v;
+	return NULL;
+}
+
+static bool parse_number(const char *text, unsigned int *ret)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || *end != '\0' || n < 0 || n > INT_MAX)
+		return false;
+	*ret = (unsigned int)n;
+	return true;
+}
+
+static int store(const struct cli_verb *v, const struct cli_option *o)
+{
+	if (o->flag)
+		*o->flag = true;
+	else if (o->text)
+		*o->text = optarg;
+	else if (!parse_number(optarg, o->number))
+		return cli_error(CLI_FAILED,
+				 "%s: --%s wants a whole number, not '%s'",
+				 v->name, o->name, cli_safe(optarg));
+	return CLI_OK;
+}
+
+static int set_dir(const char *dir)
+{
+	if (dir[0] != '/')
+		return cli_error(CLI_FAILED, "--dir %s: give an absolute path",
+				 cli_safe(dir));
+	if (setenv("VMCHANNEL_DIR", dir, 1))
+		return cli_error(CLI_FAILED, "out of memory");
+	return CLI_OK;
+}
+
+/* The table for getopt_long(): the verb's row i has the value i. */
+static int fill_long_options(const struct cli_verb *v, struct option *ret)
+{
+	static const struct option common[] = {
+		{"help", no_argument, NULL, OPT_HELP},
+		{"json", no_argument, NULL, OPT_JSON},
+		{"dir", required_argument, NULL, OPT_DIR},
+		{NULL, 0, NULL, 0},
+	};
+	int n = 0;
+
+	for (const struct cli_option *o = v->options; o && o->name; o++, n++)
+		ret[n] = (struct option){
+			o->name, o->flag ? no_argument : required_argument,
+			NULL, n};
+	memcpy(ret + n, common, sizeof(common));
+	return n;
+}
+
+static int usage_error(const struct cli_verb *v, const char *what,
+		       const char *arg)
+{
+	return cli_error(CLI_FAILED, "%s: %s%s; see 'vmchannel %s --help'",
+			 v->name, what, arg ? cli_safe(arg) : "", v->name);
+}
+
+static int unknown_option(const struct cli_verb *v, int c, char **argv)
+{
+	/* optopt is the row's value if its argument is missing. */
+	if (c == ':')
+		return usage_error(v, "a value is missing after ",
+				   argv[optind - 1]);
+	return usage_error(v, "unknown option ", argv[optind - 1]);
+}
+
+/* Takes the options of a verb out of argv[1..argc). -1: go on. */
+static int parse_options(const struct cli_verb *v, int argc, char **argv)
+{
+	struct option longs[OPTIONS_MAX];
+	int c, r = CLI_OK;
+
+	fill_long_options(v, longs);
+	opterr = 0;
+	optind = 0;
+	while (r == CLI_OK &&
+	       (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+		case OPT_HELP:
+			cli_help_verb(v);
+			return cli_finish_output(CLI_OK);
+		case OPT_JSON:
+			cli_json = true;
+			break;
+		case OPT_DIR:
+			r = set_dir(optarg);
+			break;
+		case '?':
+		case ':':
+			return unknown_option(v, c, argv);
+		default:
+			r = store(v, &v->options[c]);
+		}
+	}
+	return r == CLI_OK ? -1 : r;
+}
+
+/* Where there is only one VM, its name is the likely answer. */
+static int too_few(const struct cli_verb *v)
+{
+	struct vms vms;
+	int r;
+
+	if (strncmp(v->args, "VM", 2) != 0 || vms_find(&vms))
+		return usage_error(v, "too few arguments: wants ", v->args);
+	if (vms.n == 1)
+		r = cli_error(CLI_FAILED,
+			      "%s: too few arguments: wants %s; the only VM "
+			      "here is '%s'",
+			      v->name, v->args, vms.names[0]);
+	else
+		r = usage_error(v, "too few arguments: wants ", v->args);
+	vms_done(&vms);
+	return r;
+}
+
+static int check_args(const struct cli_verb *v, const struct cli_args *a)
+{
+	if (a->n < v->min_args)
+		return too_few(v);
+	if (a->n > v->max_args)
+		return usage_error(
+			v, "one argument too many: ", a->v[v->max_args]);
+	if (a->rest && !v->takes_rest)
+		return usage_error(v, "does not take a command after --", NULL);
+	if (v->needs_rest && a->n_rest == 0)
+		return usage_error(v, "wants a command after --", NULL);
+	return -1;
+}
+
+/* Everything from "--" on is not ours: getopt would mix it up with the
+ * arguments before it. */
+static int split_rest(int argc, char **argv, struct cli_args *ret)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") != 0)
+			continue;
+		ret->rest = argv + i + 1;
+		ret->n_rest = argc - i - 1;
+		argv[i] = NULL;
+		return i;
+	}
+	return argc;
+}
+
+/* argv[0] is the verb's name. */
+static int run_verb(const struct cli_verb *v, int argc, char **argv)
+{
+	struct cli_args a = {0};
+	int r;
+
+	argc = split_rest(argc, argv, &a);
+	r = parse_options(v, argc, argv);
+	if (r >= 0)
+		return r;
+	a.v = argv + optind;
+	a.n = argc - optind;
+	r = check_args(v, &a);
+	if (r >= 0)
+		return r;
+	return cli_finish_output(v->run(&a));
+}
+
+/* Options before the verb: the same common ones. Return: the verb's index in
+ * argv, or 0 when there is nothing more to do, with the status in @ret. */
+static int common_options(int argc, char **argv, int *ret)
+{
+	static const struct option longs[] = {
+		{"help", no_argument, NULL, OPT_HELP},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{"json", no_argument, NULL, OPT_JSON},
+		{"dir", required_argument, NULL, OPT_DIR},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*ret = CLI_OK;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:hV", longs, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+		case OPT_HELP:
+			cli_help_overview();
+			return 0;
+		case 'V':
+		case OPT_VERSION:
+			*ret = cli_find_verb("version")->run(NULL);
+			return 0;
+		case OPT_JSON:
+			cli_json = true;
+			break;
+		case OPT_DIR:
+			*ret = set_dir(optarg);
+			if (*ret)
+				return 0;
+			break;
+		default:
+			*ret = cli_error(CLI_FAILED,
+					 "%s: unknown option or a value is "
+					 "missing; see 'vmchannel --help'",
+					 cli_safe(argv[optind - 1]));
+			return 0;
+		}
+	}
+	if (optind < argc)
+		return optind;
+	cli_help_overview();
+	*ret = CLI_FAILED;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct cli_verb *v;
+	int at, status;
+
+	setlocale(LC_TIME, "");
+	/* A reader that goes away is seen as EPIPE where it is written to. */
+	signal(SIGPIPE, SIG_IGN);
+	at = common_options(argc, argv, &status);
+	if (at == 0)
+		return cli_finish_output(status);
+	v = cli_find_verb(argv[at]);
+	if (!v)
+		return cli_error(CLI_FAILED,
+				 "there is no verb '%s'; 'vmchannel help' "
+				 "lists them",
+				 cli_safe(argv[at]));
+	return run_verb(v, argc - at, argv + at);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* output.c - errors, notes, JSON lines and progress */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vmchannel/vmchannel.h>
+
+/* cli_safe()'s buffers: a line rarely names more things than that. */
+#define SAFE_BUFFERS 8
+#define SAFE_MAX     512
+
+static int output_errno; /* the first failed write to stdout */
+
+static struct {
+	const char *what; /* NULL: none is running */
+	uint64_t since;
+	bool shown;
+} progress;
+
+uint64_t cli_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+/* Takes the progress line off the screen so that another can be written. */
+static void progress_hide(void)
+{
+	if (progress.shown)
+		fputs("\r\033[K", stderr);
+	progress.shown = false;
+}
+
+static void say(const char *fmt, va_list ap)
+	__attribute__((format(printf, 1, 0)));
+
+static void say(const char *fmt, va_list ap)
+{
+	progress_hide();
+	fflush(stdout);
+	fputs("vmchannel: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int cli_error(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	return status;
+}
+
+void cli_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+int cli_vmc_error(int r)
+{
+	int status = CLI_FAILED;
+
+	if (r == -ENOENT)
+		status = CLI_MISSING;
+	else if (r == -EACCES)
+		status = CLI_REFUSED;
+	return cli_error(status, "%s", vmc_strerror());
+}
+
+int cli_print_json(json_t *object)
+{
+	int r;
+
+	if (!object)
+		return cli_error(CLI_FAILED, "out of memory");
+	r = json_dumpf(object, stdout, JSON_COMPACT);
+	json_decref(object);
+	if (r)
+		return cli_error(CLI_FAILED, "out of memory");
+	putchar('\n');
+	return cli_flush() ? CLI_OK : CLI_FAILED;
+}
+
+bool cli_flush(void)
+{
+	if (output_errno == 0 && fflush(stdout) != 0)
+		output_errno = errno;
+	return output_errno == 0;
+}
+
+int cli_finish_output(int status)
+{
+	progress_hide();
+	/* "vmchannel list | head": the reader has what it wanted. */
+	if (cli_flush())
+		return status;
+	if (output_errno == EPIPE)
+		return CLI_OK;
+	return cli_error(CLI_FAILED, "cannot write to stdout: %s",
+			 strerror(output_errno));
+}
+
+static bool is_c1(const char *s)
+{
+	return (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] >= 0x80 &&
+	       (unsigned char)s[1] < 0xa0;
+}
+
+const char *cli_safe(const char *text)
+{
+	static char buffers[SAFE_BUFFERS][SAFE_MAX];
+	static unsigned int next;
+	char *to = buffers[next++ % SAFE_BUFFERS];
+	size_t i;
+
+	for (i = 0; text[i] != '\0' && i + 1 < SAFE_MAX; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		/* UTF-8 passes, save for U+0080 to U+009F, which some
+		 * terminals obey like escape sequences. */
+		to[i] = c < 0x20 || c == 0x7f || is_c1(text + i) ? '?'
+								 : text[i];
+	}
+	to[i] = '\0';
+	return to;
+}
+
+void cli_progress_begin(const char *what)
+{
+	progress.what = what;
+	progress.since = cli_now_us();
+}
+
+void cli_progress_tick(void)
+{
+	uint64_t s;
+
+	if (!progress.what || !isatty(STDERR_FILENO))
+		return;
+	s = (cli_now_us() - progress.since) / 1000000u;
+	if (s < 1)
+		return;
+	fprintf(stderr, "\r\033[K%s (%llu s)", progress.what,
+		(unsigned long long)s);
+	progress.shown = true;
+}
+
+void cli_progress_end(void)
+{
+	progress_hide();
+	progress.what = NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* verb_connect.c - vmchannel connect */
+#include "cli/cli.h"
+#include "cli/relay.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include <vmchannel/vmchannel.h>
+
+static bool messages;
+static unsigned int timeout_s = 30;
+
+static int run(const struct cli_args *a)
+{
+	int timeout_ms = timeout_s == 0 || timeout_s > INT_MAX / 1000
+				 ? VMC_NO_TIMEOUT
+				 : (int)timeout_s * 1000;
+	char id[VMC_ID_MAX];
+	int fd = vmc_connect(a->v[0], a->v[1], messages ? VMC_MESSAGES : 0,
+			     timeout_ms, id);
+	int status;
+
+	if (fd < 0)
+		return cli_vmc_error(fd);
+	status = relay_run(fd, messages);
+	return status ? status : relay_result(a->v[0], id);
+}
+
+static const struct cli_option options[] = {
+	{.name = "messages",
+	 .help = "a line of stdin is a message, and the other way round",
+	 .flag = &messages},
+	{.name = "timeout",
+	 .value = "SECONDS",
+	 .help = "for the channel to answer; 0: for ever (default 30)",
+	 .number = &timeout_s},
+	{0},
+};
+
+const struct cli_verb verb_connect = {
+	.name = "connect",
+	.args = "VM CHANNEL",
+	.summary = "join stdin and stdout with a channel of the other side",
+	.help = "The end of stdin closes that direction; the command ends when "
+		"the other side\nhas ended, too. Exit status 0 means that all "
+		"bytes arrived in order and both\nsides ended orderly; 125 that "
+		"the stream was reset, with the reason on stderr.\n\n"
+		"example: echo hello | vmchannel connect web1 org.example.echo\n"
+		"         tar c /etc | vmchannel connect web1 "
+		"org.example.backup\n",
+	.options = options,
+	.min_args = 2,
+	.max_args = 2,
+	.run = run,
+};

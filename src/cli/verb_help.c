@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* verb_help.c - vmchannel help */
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+static bool names;
+
+/* For shell completion: verbs, or the options of one. */
+static void print_names(const struct cli_verb *v)
+{
+	if (!v) {
+		for (const struct cli_verb *const *i = cli_verbs; *i; i++)
+			puts((*i)->name);
+		return;
+	}
+	for (const struct cli_option *o = v->options; o && o->name; o++)
+		printf("--%s\n", o->name);
+	fputs("--json\n--dir\n--help\n", stdout);
+}
+
+static int run(const struct cli_args *a)
+{
+	const struct cli_verb *v = a->n ? cli_find_verb(a->v[0]) : NULL;
+
+	if (a->n && !v)
+		return cli_error(CLI_FAILED,
+				 "there is no verb '%s'; 'vmchannel help' "
+				 "lists them",
+				 cli_safe(a->v[0]));
+	if (names)
+		print_names(v);
+	else if (v)
+		cli_help_verb(v);
+	else
+		cli_help_overview();
+	return CLI_OK;
+}
+
+static const struct cli_option options[] = {
+	{.name = "names",
+	 .help = "only the names of verbs or options, for completion",
+	 .flag = &names},
+	{0},
+};
+
+const struct cli_verb verb_help = {
+	.name = "help",
+	.args = "[VERB]",
+	.summary = "list the verbs, or explain one",
+	.options = options,
+	.max_args = 1,
+	.run = run,
+};

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* call.c - vmc_call_*(): a varlink call, one stream each */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/error.h"
+#include "client/stream.h"
+
+struct vmc_call {
+	struct client_conn conn;
+	bool more, finished;
+	char *text; /* of the last reply's parameters */
+	char error[VARLINK_METHOD_MAX + 1];
+};
+
+/* The channel of a method is its interface: all before the last dot. */
+static int interface_of(const char *method, char ret[VMC_NAME_MAX + 1])
+{
+	const char *dot = method ? strrchr(method, '.') : NULL;
+	size_t len = dot ? (size_t)(dot - method) : 0;
+
+	if (len == 0 || len > VMC_NAME_MAX || dot[1] == '\0' ||
+	    strlen(method) > VARLINK_METHOD_MAX)
+		return client_fail(EINVAL,
+				   "'%.80s' is not a method: write "
+				   "interface.Method, such as "
+				   "org.varlink.service.GetInfo",
+				   method ? method : "");
+	memcpy(ret, method, len);
+	ret[len] = '\0';
+	return stream_check_channel(ret);
+}
+
+static int parse_parameters(const char *text, json_t **ret)
+{
+	json_error_t e;
+
+	*ret = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e)
+		    : json_object();
+	if (json_is_object(*ret))
+		return 0;
+	if (*ret || !text) {
+		json_decref(*ret);
+		return client_fail(EINVAL, "the parameters are not a JSON "
+					   "object: write {\"name\": value}");
+	}
+	return client_fail(EINVAL,
+			   "the parameters are not JSON: %s (column %d)",
+			   e.text, e.column);
+}
+
+/* A stream to the service at the other side, or the local broker itself. */
+static int dial(struct vmc_call *c, const char *vm, const char *interface,
+		unsigned int flags, uint64_t deadline)
+{
+	int fd;
+
+	if (flags & VMC_CALL_LOCAL)
+		return client_dial(&c->conn, vm, NULL, deadline);
+	fd = vmc_connect(vm, interface, 0, CLIENT_PEER_MS, NULL);
+	if (fd < 0)
+		return fd;
+	client_init(&c->conn, fd, vm, interface);
+	return 0;
+}
+
+int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
+		   const char *parameters, unsigned int flags)
+{
+	uint64_t deadline = client_deadline(CLIENT_PEER_MS);
+	char interface[VMC_NAME_MAX + 1];
+	struct vmc_call *c;
+	json_t *p;
+	int r = interface_of(method, interface);
+
+	if (r)
+		return r;
+	if (flags & ~(VMC_CALL_MORE | VMC_CALL_LOCAL))
+		return client_fail(EINVAL, "vmc_call_start: unknown flags 0x%x",
+				   flags);
+	r = parse_parameters(parameters, &p);
+	if (r)
+		return r;
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		json_decref(p);
+		return client_fail(ENOMEM, "vmc_call_start: out of memory");
+	}
+	c->conn.fd = -1;
+	c->more = (flags & VMC_CALL_MORE) != 0;
+	r = dial(c, vm, interface, flags, deadline);
+	if (r)
+		json_decref(p);
+	else
+		r = client_send_call(&c->conn, method, p,
+				     c->more ? CLIENT_MORE : CLIENT_PLAIN,
+				     deadline);
+	if (r) {
+		vmc_call_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+int vmc_call_fd(const struct vmc_call *c)
+{
+	return c->conn.fd;
+}
+
+int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
+		   const char **ret_error, int timeout_ms)
+{
+	struct varlink_msg m;
+	bool continues;
+	int r;
+
+	if (c->finished)
+		return client_fail(EINVAL, "the last reply was taken already");
+	r = client_recv(&c->conn, &m, client_deadline(timeout_ms));
+	if (r)
+		return r;
+	free(c->text);
+	c->text = json_dumps(m.parameters, JSON_COMPACT);
+	memcpy(c->error, m.error, sizeof(c->error));
+	continues = m.continues;
+	varlink_msg_done(&m);
+	if (!c->text)
+		return client_fail(ENOMEM, "vmc_call_reply: out of memory");
+	if (continues && !c->more)
+		return client_fail(EPROTO,
+				   "%s: several replies came to a call that "
+				   "asked for one",
+				   c->conn.vm);
+	c->finished = !continues;
+	*ret_parameters = c->text;
+	if (ret_error)
+		*ret_error = c->error[0] ? c->error : NULL;
+	return continues ? 1 : 0;
+}
+
+void vmc_call_free(struct vmc_call *c)
+{
+	if (!c)
+		return;
+	client_done(&c->conn);
+	free(c->text);
+	free(c);
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmctest.c - programs that talk over channels, for the VM tests
+ *
+ *	vmctest [OPTIONS] ROLE [ARGUMENTS]
+ *
+ * Without options the role works on stdin and stdout. Options:
+ *
+ *	-c VM CHANNEL	connect; the role works on the stream
+ *	-l VM CHANNEL	listen; a child process plays the role per stream
+ *	-n COUNT	that many streams at once (-c), or in all (-l)
+ *	-m		streams keep message boundaries
+ *
+ * Roles:
+ *
+ *	source BYTES SEED	write a pattern, then half-close
+ *	sink BYTES SEED		read it all, compare
+ *	duplex BYTES SEED	both at once
+ *	echo			send back what comes
+ *	ping COUNT		one byte there and back, latencies
+ *	hold SECONDS		neither read nor write
+ *	lengths FROM TO		write once with each length, half-close
+ *	msgs FROM TO STEP	send messages of these lengths to an msgecho
+ *	msgecho			send messages back
+ *	who			print the caller (with -l), write a line, close
+ *
+ * A result is one line on stderr. With -c it ends with how the broker says
+ * the stream ended. Exit status: 0 as expected, 1 not, 2 wrong usage.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vmchannel/vmchannel.h>
+
+#define CHUNK          (size_t)65536
+#define PINGS_MAX      (size_t)100000
+#define STREAMS_MAX    1024
+#define CONNECT_MS     30000
+#define STATUS_POLL_US 50000
+#define STATUS_TRIES   100 /* 5 s until the broker knows how it ended */
+
+struct io {
+	int in;
+	int out;
+	char **args;
+	const struct vmc_caller *caller; /* NULL but for listeners */
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int usage(void)
+{
+	fputs("usage: vmctest [-c|-l VM CHANNEL] [-n COUNT] [-m] ROLE ...\n",
+	      stderr);
+	return 2;
+}
+
+static void half_close(const struct io *io)
+{
+	if (shutdown(io->out, SHUT_WR) && errno == ENOTSOCK)
+		close(io->out);
+}
+
+/* ---- the pattern ----------------------------------------------------- */
+
+/* Word @index of the pattern: no two places of a stream look alike. */
+static uint64_t pattern_word(uint64_t seed, uint64_t index)
+{
+	uint64_t x = (index + seed * 0x100000001b3u) * 0x9e3779b97f4a7c15u;
+
+	return x ^ (x >> 29);
+}
+
+static uint8_t pattern_byte(uint64_t seed, uint64_t at)
+{
+	return (uint8_t)(pattern_word(seed, at / 8) >> (at % 8 * 8));
+}
+
+static void pattern_fill(uint8_t *buf, size_t len, uint64_t seed, uint64_t at)
+{
+	size_t i = 0;
+
+	for (; i < len && (at + i) % 8; i++)
+		buf[i] = pattern_byte(seed, at + i);
+	for (; i + 8 <= len; i += 8) {
+		uint64_t w = pattern_word(seed, (at + i) / 8);
+
+		memcpy(buf + i, &w, 8);
+	}
+	for (; i < len; i++)
+		buf[i] = pattern_byte(seed, at + i);
+}
+
+/* ---- roles ----------------------------------------------------------- */
+
+/* Writes all of it, whatever the number of calls. */
+static bool write_all(int fd, const uint8_t *buf, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, buf, len);
+
+		if (n <= 0)
+			return false;
+		buf += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static uint64_t number(const char *text)
+{
+	return text ? strtoull(text, NULL, 0) : 0;
+}
+
+static int role_source(const struct io *io)
+{
+	uint64_t bytes = number(io->args[0]), seed = number(io->args[1]);
+	uint8_t buf[CHUNK];
+
+	for (uint64_t at = 0; at < bytes;) {
+		size_t n = bytes - at < CHUNK ? (size_t)(bytes - at) : CHUNK;
+
+		pattern_fill(buf, n, seed, at);
+		if (!write_all(io->out, buf, n)) {
+			fprintf(stderr, "source: stopped in byte %" PRIu64 "\n",
+				at);
+			return 1;
+		}
+		at += n;
+	}
+	half_close(io);
+	return 0;
+}
+
+static int role_sink(const struct io *io)
+{
+	uint64_t bytes = number(io->args[0]), seed = number(io->args[1]);
+	uint8_t buf[CHUNK], want[CHUNK];
+	uint64_t at = 0;
+	double start = now(), took;
+	ssize_t n;
+
+	while ((n = read(io->in, buf, CHUNK)) > 0) {
+		pattern_fill(want, (size_t)n, seed, at);
+		if (memcmp(buf, want, (size_t)n) != 0) {
+			fprintf(stderr, "sink: wrong after byte %" PRIu64 "\n",
+				at);
+			return 1;
+		}
+		at += (uint64_t)n;
+	}
+	took = now() - start;
+	fprintf(stderr, "sink: %" PRIu64 " bytes, %.2f s, %.1f MB/s\n", at,
+		took, (double)at / 1e6 / (took > 0 ? took : 1e-9));
+	return at != bytes;
+}
+
+static int role_duplex(const struct io *io)
+{
+	pid_t pid = fork();
+	int status, result;
+
+	if (pid == 0)
+		_exit(role_source(io));
+	result = role_sink(io);
+	waitpid(pid, &status, 0);
+	return result || status;
+}
+
+static int role_echo(const struct io *io)
+{
+	uint8_t buf[CHUNK];
+	ssize_t n;
+
+	while ((n = read(io->in, buf, CHUNK)) > 0)
+		if (!write_all(io->out, buf, (size_t)n))
+			return 1;
+	half_close(io);
+	return n < 0;
+}
+
+static int compare_double(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int role_ping(const struct io *io)
+{
+	size_t count = (size_t)number(io->args[0]);
+	double *us = calloc(PINGS_MAX, sizeof(*us));
+	uint8_t byte = 0, back = 0;
+
+	if (!us || count == 0 || count > PINGS_MAX)
+		return 2;
+	for (size_t i = 0; i < count; i++) {
+		double start = now();
+
+		byte = (uint8_t)i;
+		if (write(io->out, &byte, 1) != 1 ||
+		    read(io->in, &back, 1) != 1 || back != byte) {
+			fprintf(stderr, "ping: lost after %zu\n", i);
+			return 1;
+		}
+		us[i] = (now() - start) * 1e6;
+	}
+	qsort(us, count, sizeof(*us), compare_double);
+	fprintf(stderr, "ping: %zu, p50 %.0f us, p99 %.0f us, max %.0f us\n",
+		count, us[count / 2], us[count * 99 / 100], us[count - 1]);
+	half_close(io);
+	free(us);
+	return 0;
+}
+
+static int role_hold(const struct io *io)
+{
+	sleep((unsigned int)number(io->args[0]));
+	return 0;
+}
+
+static int role_lengths(const struct io *io)
+{
+	size_t from = (size_t)number(io->args[0]);
+	size_t to = (size_t)number(io->args[1]);
+	uint8_t *buf = malloc(to);
+	uint64_t at = 0;
+
+	for (size_t len = from; buf && len <= to; len++) {
+		pattern_fill(buf, len, 1, at);
+		if (!write_all(io->out, buf, len))
+			return 1;
+		at += len;
+	}
+	free(buf);
+	half_close(io);
+	fprintf(stderr, "lengths: %" PRIu64 " bytes\n", at);
+	return 0;
+}
+
+static int role_msgs(const struct io *io)
+{
+	size_t from = (size_t)number(io->args[0]);
+	size_t to = (size_t)number(io->args[1]);
+	size_t step = (size_t)number(io->args[2]), got, count = 0;
+	uint8_t *out = malloc(VMC_MSG_MAX), *in = malloc(VMC_MSG_MAX);
+	int r;
+
+	for (size_t len = from; out && in && len <= to; len += step, count++) {
+		pattern_fill(out, len, len, 0);
+		r = vmc_send_msg(io->out, out, len);
+		if (r == 0)
+			r = vmc_recv_msg(io->in, in, VMC_MSG_MAX, &got);
+		if (r != 1 || got != len || memcmp(in, out, len) != 0) {
+			fprintf(stderr, "msgs: length %zu: %d %s\n", len, r,
+				r < 0 ? strerror(-r) : "differs");
+			return 1;
+		}
+	}
+	half_close(io);
+	fprintf(stderr, "msgs: %zu messages\n", count);
+	return vmc_recv_msg(io->in, in, VMC_MSG_MAX, &got) != 0;
+}
+
+static int role_msgecho(const struct io *io)
+{
+	uint8_t *buf = malloc(VMC_MSG_MAX);
+	size_t len;
+	int r;
+
+	while (buf && (r = vmc_recv_msg(io->in, buf, VMC_MSG_MAX, &len)) > 0)
+		if (vmc_send_msg(io->out, buf, len))
+			return 1;
+	half_close(io);
+	return 0;
+}
+
+static int role_who(const struct io *io)
+{
+	char line[64];
+	int len;
+
+	if (!io->caller)
+		return usage();
+	len = snprintf(
+		line, sizeof(line), "%s uid %u gid %u\n",
+		io->caller->side == VMC_PRINCIPAL_HOST ? "host" : "guest",
+		(unsigned int)io->caller->uid, (unsigned int)io->caller->gid);
+
+	fputs(line, stderr);
+	return !write_all(io->out, (const uint8_t *)line, (size_t)len);
+}
+
+static const struct role {
+	const char *name;
+	int (*play)(const struct io *io);
+	int args;
+} roles[] = {
+	{"source", role_source, 2},   {"sink", role_sink, 2},
+	{"duplex", role_duplex, 2},   {"echo", role_echo, 0},
+	{"ping", role_ping, 1},       {"hold", role_hold, 1},
+	{"lengths", role_lengths, 2}, {"msgs", role_msgs, 3},
+	{"msgecho", role_msgecho, 0}, {"who", role_who, 0},
+};
+
+/* ---- where the role is played ---------------------------------------- */
+
+struct options {
+	const char *vm;
+	const char *channel;
+	bool connect;
+	bool listen;
+	unsigned int count;
+	unsigned int flags;
+	const struct role *role;
+	char **args;
+};
+
+/* Prints how the stream ended, as its broker says. */
+static void print_end(const struct options *o, const char *id)
+{
+	struct vmc_status st = {.state = VMC_STREAM_OPEN};
+	int r = 0;
+
+	for (int i = 0; i < STATUS_TRIES; i++) {
+		r = vmc_stream_status(o->vm, id, &st);
+		if (r < 0 || st.state == VMC_STREAM_ENDED)
+			break;
+		usleep(STATUS_POLL_US);
+	}
+	if (r < 0)
+		fprintf(stderr, "end: unknown: %s\n", vmc_strerror());
+	else
+		fprintf(stderr, "end: %s in %" PRIu64 " out %" PRIu64 "\n",
+			st.state == VMC_STREAM_ENDED
+				? vmc_reason_name(st.reason)
+				: "open",
+			st.bytes_in, st.bytes_out);
+}
+
+static int play(const struct options *o, int fd, const struct vmc_caller *who)
+{
+	struct io io = {fd, fd, o->args, who};
+	int result = o->role->play(&io);
+
+	close(fd);
+	return result;
+}
+
+static int connect_one(const struct options *o)
+{
+	char id[VMC_ID_MAX];
+	int fd = vmc_connect(o->vm, o->channel, o->flags, CONNECT_MS, id);
+	int result;
+
+	if (fd < 0) {
+		fprintf(stderr, "connect: %s\n", vmc_strerror());
+		return 1;
+	}
+	result = play(o, fd, NULL);
+	print_end(o, id);
+	return result;
+}
+
+/* Return: how many of @n children did not end well. */
+static int collect(unsigned int n)
+{
+	int status, bad = 0;
+
+	while (n-- > 0)
+		if (wait(&status) < 0 || status != 0)
+			bad++;
+	return bad;
+}
+
+static int run_connect(const struct options *o)
+{
+	int bad;
+
+	if (o->count == 0)
+		return connect_one(o);
+	for (unsigned int i = 0; i < o->count; i++)
+		if (fork() == 0)
+			_exit(connect_one(o));
+	bad = collect(o->count);
+	fprintf(stderr, "streams: %u, bad %d\n", o->count, bad);
+	return bad != 0;
+}
+
+static int run_listen(const struct options *o)
+{
+	struct vmc_listener *l;
+	struct vmc_caller who;
+	unsigned int n = 0;
+	int fd;
+
+	if (vmc_listen(&l, o->vm, o->channel, o->flags)) {
+		fprintf(stderr, "listen: %s\n", vmc_strerror());
+		return 1;
+	}
+	puts("listening");
+	fflush(stdout);
+	while (o->count == 0 || n < o->count) {
+		fd = vmc_accept(l, &who, VMC_NO_TIMEOUT);
+		if (fd < 0) {
+			fprintf(stderr, "accept: %s\n", vmc_strerror());
+			return 1;
+		}
+		n++;
+		if (fork() == 0) {
+			vmc_listener_free(l);
+			_exit(play(o, fd, &who));
+		}
+		close(fd);
+		if (o->count == 0) /* a listener without end reaps as it goes */
+			while (waitpid(-1, NULL, WNOHANG) > 0)
+				;
+	}
+	vmc_listener_free(l);
+	return collect(n) != 0;
+}
+
+static bool parse(struct options *o, int argc, char **argv)
+{
+	int i = 1;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "-m") == 0) {
+			o->flags |= VMC_MESSAGES;
+		} else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
+			o->count = (unsigned int)number(argv[++i]);
+		} else if (strchr("cl", argv[i][1]) && i + 2 < argc) {
+			o->connect = argv[i][1] == 'c';
+			o->listen = argv[i][1] == 'l';
+			o->vm = argv[++i];
+			o->channel = argv[++i];
+		} else {
+			return false;
+		}
+	}
+	for (size_t k = 0; i < argc && k < sizeof(roles) / sizeof(*roles); k++)
+		if (strcmp(roles[k].name, argv[i]) == 0)
+			o->role = &roles[k];
+	o->args = argv + i + 1;
+	return o->role && argc - i - 1 == o->role->args &&
+	       o->count <= STREAMS_MAX;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {0};
+	struct io io = {STDIN_FILENO, STDOUT_FILENO, NULL, NULL};
+
+	if (!parse(&o, argc, argv))
+		return usage();
+	signal(SIGPIPE, SIG_IGN);
+	if (o.connect)
+		return run_connect(&o);
+	if (o.listen)
+		return run_listen(&o);
+	io.args = o.args;
+	return o.role->play(&io);
+}
