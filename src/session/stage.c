@@ -149,12 +149,22 @@ static bool stage_bye(struct vmc_session *s)
 	return true;
 }
 
+/*
+ * Acks of frames prove units, too; when none are under way and yet a frame
+ * finds no room, only a PONG can make some.
+ */
+static bool must_ask(const struct vmc_session *s)
+{
+	return unproven(s) >= STAGE_ASK ||
+	       (unproven(s) && s->want_room && tx_is_idle(s));
+}
+
 static bool stage_pings(struct vmc_session *s, uint64_t now)
 {
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint32_t at = 0;
 
-	if (unproven(s) >= STAGE_ASK && !s->ping_out)
+	if (must_ask(s) && !s->ping_out)
 		s->want_ping = true;
 	if (s->pong_due <= now) {
 		s->pong_due = NEVER;
@@ -168,6 +178,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 	if (s->want_ping) {
 		s->want_ping = false;
 		s->ping_out = true;
+		s->want_room = false;
 		s->ping_at = now;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
