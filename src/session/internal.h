@@ -254,6 +254,7 @@ struct vmc_session {
 	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
+	uint64_t ping_seq; /* frames that were sent before the PING */
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */

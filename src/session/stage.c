@@ -179,6 +179,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->want_ping = false;
 		s->ping_out = true;
 		s->want_room = false;
+		s->ping_seq = s->tx_sent;
 		s->ping_at = now;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
