@@ -170,7 +170,8 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->pong_due = NEVER;
 		s->want_pong = true;
 	}
-	if (s->want_pong && !stage_is_full(s)) {
+	/* One beyond the limit: two full sides would wait for each other. */
+	if (s->want_pong && unproven(s) <= STAGE_MAX) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
