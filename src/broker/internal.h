@@ -113,6 +113,7 @@
 	X(limit_channels, "channels refused: too many")                        \
 	X(limit_backlog, "streams refused: too many wait for the program")     \
 	X(limit_accept_time, "streams refused: not taken in time")             \
+	X(limit_streams, "streams refused: table full")                        \
 	X(limit_streams_uid, "streams refused: too many of one user")          \
 	X(limit_message, "streams reset: message too long")                    \
 	X(monitor_lost, "events that monitors missed")

@@ -70,8 +70,10 @@ struct stream *stream_new(struct broker *b, enum stream_state state)
 	struct stream *st;
 	uint32_t gen;
 
-	if (b->n_free == 0)
+	if (b->n_free == 0) {
+		b->count.limit_streams++;
 		return NULL;
+	}
 	st = &b->streams[b->free_slots[--b->n_free]];
 	gen = st->gen;
 	*st = (struct stream){
