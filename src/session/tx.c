@@ -350,9 +350,13 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 			stage_fill_ack(s, now);
 	}
 	if (s->stage_kind != STAGE_NONE) {
-		*ret_buf =
-			(s->stage_kind == STAGE_PREAMBLE ? zeros : s->stage) +
-			s->stage_off;
+		const uint8_t *base = s->stage;
+
+		if (s->stage_kind == STAGE_PREAMBLE)
+			base = zeros;
+		else if (s->stage_kind == STAGE_REST)
+			base = ring_at(s, s->stage_ring);
+		*ret_buf = base + s->stage_off;
 		return s->stage_len - s->stage_off;
 	}
 	if (s->state != VMC_SESSION_UP || s->u_send == s->u_tail)
@@ -367,6 +371,8 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 static void stage_done(struct vmc_session *s, uint32_t n)
 {
 	s->stage_off += min_u32(n, s->stage_len - s->stage_off);
+	if (s->state == VMC_SESSION_UP)
+		s->dirty_pipe = true;
 	if (s->stage_off < s->stage_len)
 		return;
 	s->stage_kind = STAGE_NONE;
@@ -451,6 +457,8 @@ bool tx_acked(struct vmc_session *s, uint32_t ack, uint64_t now)
 		return true;
 	if (n > s->tx_sent - s->tx_first)
 		return false;
+	/* Acks of what we sent are no flood (rx.c). */
+	s->control_bucket.level += CONTROL_REFUND * BUCKET_TOKEN * n;
 	tx_acked_to(s, s->tx_first + n);
 	stage_prove(s, s->tx_first);
 	s->progress_at = now;
