@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hash.h - the check of the wire: XXH3, 64 bits
+ * hash.h - the check of the wire: XXH64
  *
  * The one place that knows which hash it is (docs/protocol.md, "Checks").
  * Not a cryptographic one: it catches damage and splices, and blind forgery

@@ -39,11 +39,11 @@ static void tiny_limits(struct world *w, struct vmc_session_config *cfg)
 		       (uint32_t)prng_size(&w->rng, 100000);
 	cfg->max_window =
 		cfg->initial_window + (uint32_t)prng_size(&w->rng, 65536);
-	cfg->inflight_bytes =
-		cfg->max_frame + (uint32_t)prng_size(&w->rng, 65536);
-	cfg->inflight_charge =
-		2 * cfg->max_frame + 8192 + (uint32_t)prng_size(&w->rng, 65536);
-	cfg->inflight_writes = range32(w, 4, 277);
+	cfg->inflight_bytes = 1 + (uint32_t)prng_size(&w->rng, 131072);
+	/* The least that is valid is what one frame costs, and a rest. */
+	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 +
+			       (uint32_t)prng_size(&w->rng, 120000);
+	cfg->inflight_writes = range32(w, 16, 240);
 	cfg->ack_delay_us = prng_size(&w->rng, 20000);
 	cfg->stall_us = range32(w, 1000, 5000000);
 }
