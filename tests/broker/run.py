@@ -300,8 +300,7 @@ def a_program_that_dies(p):
 def transfer(here, there, channel, n):
     lis = vmc.Listener(there, channel)
     wait_channel(here, channel)
-    a, ident = vmc.connect(here, channel)
-    b, info = lis.accept()
+    a, ident, b, info = vmc.join(here, lis)
     block = os.urandom(1 << 20)
     sent, got = hashlib.sha256(), hashlib.sha256()
 
