@@ -3,7 +3,6 @@
 #include "base/hash.h"
 
 #define XXH_INLINE_ALL
-#define XXH_NO_XXH3
 #include <xxhash.h>
 
 uint64_t hash64(const void *p, size_t n, uint64_t seed)
