@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * hash.c - XXH64 from the header-only libxxhash
- *
- * Not XXH3: its vectors are emulated lane by lane where there is no hardware
- * for them (a guest under TCG hashes 0.25 GiB/s with it, 2 to 4 with this),
- * and without AVX2 it is no faster on the host either.
- */
+/* hash.c - XXH64 from the header-only libxxhash */
 #include "base/hash.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-uint64_t hash64(const void *p, size_t n)
-{
-	return XXH64(p, n, 0);
-}
-
-uint64_t hash64_seed(const void *p, size_t n, uint64_t seed)
+uint64_t hash64(const void *p, size_t n, uint64_t seed)
 {
 	return XXH64(p, n, seed);
 }

@@ -239,6 +239,7 @@ struct vmc_session {
 	/* sending (tx.c, stage.c) */
 	uint64_t tx_first, tx_sent, tx_next; /* frame numbers */
 	uint64_t tx_digest, tx_digest_first;
+	uint64_t requeued_to; /* frames before it are of an older attach */
 	uint32_t ring_head, ring_tail;
 	uint32_t u_head, u_send, u_tail; /* units, free running */
 	uint32_t unit_done;              /* bytes of u_send that were written */

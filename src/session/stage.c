@@ -75,7 +75,7 @@ static uint32_t stage_frame(struct vmc_session *s, uint32_t at, uint8_t type,
 	struct wire_header h = {
 		.type = type,
 		.len = (uint16_t)len,
-		.hash = hash64(payload, len),
+		.hash = hash64(payload, len, 0),
 	};
 
 	wire_put_header(s->stage + at, &h);
@@ -199,9 +199,11 @@ static bool ack_is_due(const struct vmc_session *s, uint64_t now)
 /* stage_fill_ack() - an ACK alone, when nothing else would carry it */
 bool stage_fill_ack(struct vmc_session *s, uint64_t now)
 {
+	static const uint8_t payload[1];
+
 	if (!ack_is_due(s, now) || stage_is_full(s))
 		return false;
 	s->st.acks_out++;
-	stage_begin(s, stage_frame(s, 0, WIRE_ACK, NULL, 0));
+	stage_begin(s, stage_frame(s, 0, WIRE_ACK, payload, 0));
 	return true;
 }
