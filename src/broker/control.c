@@ -172,7 +172,11 @@ static bool conn_step(struct control_conn *c)
 		bad_client(c, r);
 	if (r <= 0)
 		return false;
-	control_dispatch(c, &msg);
+	/* Not a call: a reply, or nothing that varlink knows. */
+	if (msg.method[0] == '\0')
+		bad_client(c, VARLINK_ERR_TYPE);
+	else
+		control_dispatch(c, &msg);
 	varlink_msg_done(&msg);
 	return c->fd >= 0;
 }

@@ -113,6 +113,7 @@
 	X(limit_channels, "channels refused: too many")                        \
 	X(limit_backlog, "streams refused: too many wait for the program")     \
 	X(limit_accept_time, "streams refused: not taken in time")             \
+	X(limit_streams, "streams refused: table full")                        \
 	X(limit_streams_uid, "streams refused: too many of one user")          \
 	X(limit_message, "streams reset: message too long")                    \
 	X(monitor_lost, "events that monitors missed")
@@ -208,10 +209,12 @@ struct stream {
 	bool hup;      /* its writer is done: read until 0 */
 	bool tx_done;  /* no more bytes of the program go to the peer */
 	bool rx_done;  /* the program was told that the peer finished */
+	uint16_t cut;  /* why bytes of an orderly stream got lost; 0: none */
 	uint32_t gen;  /* of this slot: makes stale references visible */
 	int fd;
 	vmc_stream h;
-	uint64_t number; /* of its id */
+	uint64_t number;    /* of its id */
+	uint64_t delivered; /* bytes that the program took */
 	uint64_t since_ms;
 	struct vmc_principal caller; /* who opened it */
 	uid_t local_uid;             /* whose program has it on this side */
@@ -269,7 +272,7 @@ void stream_deliver(struct broker *b, struct stream *st);
 size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		   unsigned int *ret_flags);
 /* stream_stopped() - the peer wants no more of the program's bytes */
-void stream_stopped(struct stream *st);
+void stream_stopped(struct stream *st, unsigned int reason);
 /* stream_opened() - both programs are there: tell monitors, move bytes */
 void stream_opened(struct broker *b, struct stream *st);
 /* stream_ended() - the session says that it is over */

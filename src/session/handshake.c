@@ -18,18 +18,18 @@
 #include "base/hash.h"
 #include "session/internal.h"
 
-void hello_make(struct vmc_session *s, struct hello *h, uint8_t kind)
+/*
+ * What I say of myself stays the same for a whole handshake, or an answer
+ * that is sent again would tell the peer something else than the first.
+ */
+static void snapshot(struct vmc_session *s)
 {
-	bool ack = kind == HELLO_KIND_ACK;
-
-	*h = (struct hello){
-		.kind = kind,
+	s->mine = (struct hello){
 		.role = (uint8_t)s->cfg.role,
 		.version_min = s->cfg.version_min,
 		.version_max = s->cfg.version_max,
-		.verdict = ack ? s->verdict : HELLO_VERDICT_NONE,
 		.nonce = s->nonce,
-		.echo = ack ? s->peer.nonce : 0,
+		.epoch = s->epoch,
 		.attach_no = s->attach_no,
 		.instance = s->cfg.instance,
 		.features_offered = s->cfg.features_offered,
@@ -41,17 +41,27 @@ void hello_make(struct vmc_session *s, struct hello *h, uint8_t kind)
 		.inflight_bytes = s->cfg.inflight_bytes,
 	};
 	if (s->cfg.grease) {
-		h->grease_type = (uint16_t)(0x7000 | (s->entropy[0] & 0xfff));
-		h->grease = s->entropy[1];
+		s->mine.grease_type =
+			(uint16_t)(0x7000 | (s->entropy[0] & 0xfff));
+		s->mine.grease = s->entropy[1];
 	}
 	if (!s->has_session)
 		return;
-	memcpy(h->session_id, s->session_id, sizeof(h->session_id));
-	h->epoch = s->epoch;
-	h->rx_next = s->rx_next;
-	h->tx_first = s->tx_first;
-	h->tx_next = s->tx_next;
-	h->rx_digest = s->rx_digest;
+	memcpy(s->mine.session_id, s->session_id, sizeof(s->session_id));
+	s->mine.rx_next = s->rx_next;
+	s->mine.tx_first = s->tx_first;
+	s->mine.tx_next = s->tx_next;
+	s->mine.rx_digest = s->rx_digest;
+}
+
+void hello_make(const struct vmc_session *s, struct hello *ret, uint8_t kind)
+{
+	*ret = s->mine;
+	ret->kind = kind;
+	if (kind != HELLO_KIND_ACK)
+		return;
+	ret->verdict = s->verdict;
+	ret->echo = s->peer.nonce;
 }
 
 /* ---- going down ------------------------------------------------------------
@@ -84,7 +94,11 @@ void session_forget(struct vmc_session *s, unsigned int reason)
 	slots_end_all(s, reason);
 	names_restart(s);
 	tx_reset(s);
-	s->rx_next = 0;
+	/* A BYE still carries the last ack, or the peer would not take it. */
+	if (!s->want_bye)
+		s->rx_next = 0;
+	if (s->have_nonce)
+		snapshot(s);
 }
 
 static void want_entropy(struct vmc_session *s, uint64_t now)
@@ -147,6 +161,7 @@ static void take_entropy(struct vmc_session *s,
 	s->hello_tries = 0;
 	s->hello_wait = s->cfg.hello_retry_us;
 	s->hello_due = NEVER;
+	snapshot(s);
 }
 
 void vmc_session_attach(struct vmc_session *s,
@@ -158,6 +173,7 @@ void vmc_session_attach(struct vmc_session *s,
 	s->attach_no++;
 	s->st.attaches++;
 	s->want_preamble = true;
+	s->fresh_pipe = true;
 	s->resync_wait = 0;
 	bucket_init(&s->hello_bucket, HELLO_ANSWERS_BURST, now);
 	take_entropy(s, entropy);
@@ -240,7 +256,7 @@ static uint64_t derive(const struct vmc_session *s, enum key_use use)
 
 	le64_put(both, host ? s->nonce : s->peer.nonce);
 	le64_put(both + 8, host ? s->peer.nonce : s->nonce);
-	return hash64_seed(both, sizeof(both), use);
+	return hash64(both, sizeof(both), use);
 }
 
 static void new_session(struct vmc_session *s)
@@ -306,6 +322,7 @@ static void go_up(struct vmc_session *s, uint64_t now)
 		new_session(s);
 	s->peer_instance = s->peer.instance;
 	s->down_since = NEVER;
+	s->fresh_pipe = false;
 	s->want_hello = false;
 	s->hello_due = NEVER;
 	s->resync_wait = 0;
@@ -400,11 +417,14 @@ void on_hello(struct vmc_session *s, const struct hello *h, uint64_t now)
 static void hello_retry(struct vmc_session *s, uint64_t now)
 {
 	uint32_t left = s->cfg.inflight_charge - CONTROL_CHARGE;
+	uint32_t used = tx_charge_total(s);
 
 	s->hello_wait = min_u64(2 * s->hello_wait, s->cfg.hello_retry_max_us);
 	s->hello_due = now + s->hello_wait;
 	/* A pipe that nobody reads is not filled up with HELLOs. */
-	if (s->hello_tries < HELLO_FREE_TRIES || tx_charge_total(s) < left)
+	if (s->fresh_pipe)
+		used -= s->inflight_charge;
+	if (s->hello_tries < HELLO_FREE_TRIES || used < left)
 		s->want_hello = true;
 }
 

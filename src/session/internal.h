@@ -71,8 +71,11 @@
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
 /* Answers to PING. */
-#define PONG_PER_S 10u
-#define PONG_BURST 10u
+/* A PING beyond the rate is answered later, and only the newest: never to
+ * answer could block a peer that asks what was read (stage.c). */
+#define PONG_PER_S 1000u
+#define PONG_BURST 100u
+#define PONG_LATER UINT64_C(1000)
 #define PING_GAP   UINT64_C(10000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
@@ -85,6 +88,8 @@
 #define CONTROL_REFUND 8u
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
+/* Part of the stream table that the peer's OPENs never take from ours. */
+#define OWN_PART 8u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
@@ -182,6 +187,7 @@ enum stage_kind {
 	STAGE_NONE,
 	STAGE_PREAMBLE, /* VMC_MAX_FRAME zero bytes, not in the buffer */
 	STAGE_BUFFER,
+	STAGE_REST, /* what was left of a unit when BYE came between */
 };
 
 struct vmc_session {
@@ -203,6 +209,7 @@ struct vmc_session {
 	bool has_session;
 	bool have_peer;  /* .peer is of this handshake */
 	bool have_nonce; /* .nonce is of this handshake */
+	bool fresh_pipe; /* nothing of an older handshake is in it */
 	bool dirty_pipe; /* frames were written since the last preamble */
 	bool want_preamble;
 	bool want_hello;
@@ -218,6 +225,7 @@ struct vmc_session {
 	uint64_t down_since; /* when UP was left; NEVER if not grace */
 	struct bucket hello_bucket, resync_bucket;
 	struct hello peer;
+	struct hello mine; /* as it was when this handshake began */
 	uint64_t tx_seed, rx_seed;
 
 	/* session */
@@ -231,6 +239,7 @@ struct vmc_session {
 	/* sending (tx.c, stage.c) */
 	uint64_t tx_first, tx_sent, tx_next; /* frame numbers */
 	uint64_t tx_digest, tx_digest_first;
+	uint64_t requeued_to; /* frames before it are of an older attach */
 	uint32_t ring_head, ring_tail;
 	uint32_t u_head, u_send, u_tail; /* units, free running */
 	uint32_t unit_done;              /* bytes of u_send that were written */
@@ -244,12 +253,13 @@ struct vmc_session {
 	bool want_pong, want_ping, ping_out;
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
+	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */
 	uint64_t stage_mark_seq;
 	bool stage_marked;
 	uint8_t stage_kind;
-	uint32_t stage_len, stage_off;
+	uint32_t stage_len, stage_off, stage_ring;
 	uint8_t stage[STAGE_UNIT];
 	struct bucket pong_bucket;
 
@@ -376,6 +386,9 @@ bool tx_is_idle(const struct vmc_session *s);
 
 bool stage_fill(struct vmc_session *s, uint64_t now);
 bool stage_fill_ack(struct vmc_session *s, uint64_t now);
+bool stage_is_full(const struct vmc_session *s);
+/* The unit that is partly written is completed before anything else. */
+void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);
 void stage_reset(struct vmc_session *s);
 
@@ -415,7 +428,7 @@ struct rx_frame {
 
 void lose_sync(struct vmc_session *s, uint64_t now);
 void on_hello(struct vmc_session *s, const struct hello *h, uint64_t now);
-void hello_make(struct vmc_session *s, struct hello *ret, uint8_t kind);
+void hello_make(const struct vmc_session *s, struct hello *ret, uint8_t kind);
 void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);

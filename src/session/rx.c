@@ -95,9 +95,12 @@ size_t vmc_session_input(struct vmc_session *s, uint8_t **ret_buf)
 
 void vmc_session_input_done(struct vmc_session *s, size_t n, uint64_t now)
 {
-	(void)now;
-	if (n <= s->at.input_size - s->in_tail)
-		s->in_tail += (uint32_t)n;
+	if (!n || n > s->at.input_size - s->in_tail)
+		return;
+	s->in_tail += (uint32_t)n;
+	/* As long as bytes come, a frame is not torn. */
+	if (s->partial_since != NEVER)
+		s->partial_since = now;
 }
 
 /* ---- scanning for HELLO
@@ -254,7 +257,7 @@ static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 	if (len - WIRE_HEADER < f.h.len)
 		return false;
 	s->in_head += WIRE_HEADER + f.h.len;
-	if (hash64(f.payload, f.h.len) != f.h.hash)
+	if (hash64(f.payload, f.h.len, 0) != f.h.hash)
 		return lost(s, &s->st.bad_payload, now);
 	if (!tx_acked(s, f.h.ack, now) || !sequence_ok(s, &f.h, now))
 		return lost(s, &s->st.bad_sequence, now);
@@ -308,11 +311,14 @@ void on_ping(struct vmc_session *s, const struct rx_frame *f,
 	s->st.pings_in++;
 	if (!wire_get_u64(f->payload, f->h.len, &s->pong_token))
 		return;
-	if (s->want_pong ||
-	    bucket_take(&s->pong_bucket, PONG_PER_S, PONG_BURST, f->now))
+	if (s->want_pong || s->pong_due != NEVER) {
+		s->st.limit_pings++;
+		return;
+	}
+	if (bucket_take(&s->pong_bucket, PONG_PER_S, PONG_BURST, f->now))
 		s->want_pong = true;
 	else
-		s->st.limit_pings++;
+		s->pong_due = f->now + PONG_LATER;
 }
 
 void on_pong(struct vmc_session *s, const struct rx_frame *f,

@@ -35,7 +35,7 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 	s->pull_slot = NIL;
 	s->next_id = cfg->role == VMC_ROLE_HOST ? 2 : 1;
 	s->resync_at = s->hello_due = s->down_since = NEVER;
-	s->partial_since = s->ack_due = NEVER;
+	s->partial_since = s->ack_due = s->pong_due = NEVER;
 	bucket_init(&s->resync_bucket, RESYNC_BURST, 0);
 	bucket_init(&s->pong_bucket, PONG_BURST, 0);
 	bucket_init(&s->control_bucket, cfg->control_per_s, 0);
@@ -50,6 +50,7 @@ void vmc_session_bye(struct vmc_session *s, unsigned int reason, uint64_t now)
 	if (s->state == VMC_SESSION_UP) {
 		s->want_bye = true;
 		s->bye_reason = (uint16_t)reason;
+		stage_rest(s);
 	}
 	session_down(s, reason, now);
 	session_forget(s, reason);
@@ -151,10 +152,10 @@ bool vmc_session_next_event(struct vmc_session *s, struct vmc_event *ret,
 /* ---- time
  * --------------------------------------------------------------------- */
 
-/* Something was written and is not acked. */
+/* Something was built and is not acked. */
 static bool waits_for_ack(const struct vmc_session *s)
 {
-	return s->state == VMC_SESSION_UP && s->tx_first != s->tx_sent;
+	return s->state == VMC_SESSION_UP && !tx_is_idle(s);
 }
 
 static uint64_t stall_deadline(const struct vmc_session *s)
@@ -176,7 +177,12 @@ uint64_t vmc_session_deadline(const struct vmc_session *s)
 		t = min_u64(t, s->partial_since + s->cfg.partial_us);
 	if (s->state != VMC_SESSION_UP)
 		return t;
-	return min_u64(t, min_u64(s->ack_due, stall_deadline(s)));
+	t = min_u64(t, stall_deadline(s));
+	/* What waits for the link to take it carries the ack, too. */
+	if (s->stage_kind != STAGE_NONE || s->u_send != s->u_tail ||
+	    stage_is_full(s))
+		return t;
+	return min_u64(t, min_u64(s->ack_due, s->pong_due));
 }
 
 void vmc_session_tick(struct vmc_session *s, uint64_t now)

@@ -28,6 +28,24 @@ void stage_reset(struct vmc_session *s)
 	s->stage_proven = s->stage_sent;
 	s->stage_marked = false;
 	s->ping_out = s->want_ping = s->want_pong = false;
+	s->pong_due = NEVER;
+}
+
+bool stage_is_full(const struct vmc_session *s)
+{
+	return unproven(s) >= STAGE_MAX;
+}
+
+void stage_rest(struct vmc_session *s)
+{
+	const struct unit *u = unit_at(s, s->u_send);
+
+	if (!s->unit_done)
+		return;
+	s->stage_kind = STAGE_REST;
+	s->stage_ring = u->off + s->unit_done;
+	s->stage_len = u->len - s->unit_done;
+	s->stage_off = 0;
 }
 
 void stage_prove(struct vmc_session *s, uint64_t acked)
@@ -57,7 +75,7 @@ static uint32_t stage_frame(struct vmc_session *s, uint32_t at, uint8_t type,
 	struct wire_header h = {
 		.type = type,
 		.len = (uint16_t)len,
-		.hash = hash64(payload, len),
+		.hash = hash64(payload, len, 0),
 	};
 
 	wire_put_header(s->stage + at, &h);
@@ -138,7 +156,11 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 
 	if (unproven(s) >= STAGE_ASK && !s->ping_out)
 		s->want_ping = true;
-	if (s->want_pong && unproven(s) < STAGE_MAX) {
+	if (s->pong_due <= now) {
+		s->pong_due = NEVER;
+		s->want_pong = true;
+	}
+	if (s->want_pong && !stage_is_full(s)) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
@@ -177,9 +199,11 @@ static bool ack_is_due(const struct vmc_session *s, uint64_t now)
 /* stage_fill_ack() - an ACK alone, when nothing else would carry it */
 bool stage_fill_ack(struct vmc_session *s, uint64_t now)
 {
-	if (!ack_is_due(s, now) || unproven(s) >= STAGE_MAX)
+	static const uint8_t payload[1];
+
+	if (!ack_is_due(s, now) || stage_is_full(s))
 		return false;
 	s->st.acks_out++;
-	stage_begin(s, stage_frame(s, 0, WIRE_ACK, NULL, 0));
+	stage_begin(s, stage_frame(s, 0, WIRE_ACK, payload, 0));
 	return true;
 }

@@ -329,7 +329,11 @@ void on_open(struct vmc_session *s, const struct rx_frame *f,
 		control_reject(s, id, VMC_REASON_LIMIT);
 		return;
 	}
-	sl = slot_new(s, id);
+	/* The peer cannot take the whole table. */
+	sl = s->n_peer_streams <
+			     s->cfg.max_streams - s->cfg.max_streams / OWN_PART
+		     ? slot_new(s, id)
+		     : NULL;
 	if (!sl) {
 		s->st.limit_streams++;
 		control_reject(s, id, VMC_REASON_LIMIT);

@@ -56,7 +56,7 @@ bool tx_is_idle(const struct vmc_session *s)
 /* Everything that was retained is gone: a new session begins. */
 void tx_reset(struct vmc_session *s)
 {
-	s->tx_first = s->tx_sent = s->tx_next = 0;
+	s->tx_first = s->tx_sent = s->tx_next = s->requeued_to = 0;
 	s->ring_head = s->ring_tail = 0;
 	s->u_head = s->u_send = s->u_tail = 0;
 	s->unit_done = 0;
@@ -198,7 +198,7 @@ bool tx_control(struct vmc_session *s, uint8_t type, uint8_t flags,
 		s->progress_at = now;
 	if (len)
 		memcpy(ring_at(s, at.off) + WIRE_HEADER, payload, len);
-	h.hash = hash64(payload, len);
+	h.hash = hash64(payload, len, 0);
 	tx_commit(s, at.off, at.append, &h, fin_slot);
 	return true;
 }
@@ -281,7 +281,7 @@ static void pull_commit(struct vmc_session *s, struct slot *sl, uint32_t n,
 		.len = (uint16_t)n,
 		.stream = sl->id,
 		.seq = (uint32_t)s->tx_next,
-		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n),
+		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n, 0),
 	};
 
 	if (tx_is_idle(s))
@@ -350,9 +350,13 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 			stage_fill_ack(s, now);
 	}
 	if (s->stage_kind != STAGE_NONE) {
-		*ret_buf =
-			(s->stage_kind == STAGE_PREAMBLE ? zeros : s->stage) +
-			s->stage_off;
+		const uint8_t *base = s->stage;
+
+		if (s->stage_kind == STAGE_PREAMBLE)
+			base = zeros;
+		else if (s->stage_kind == STAGE_REST)
+			base = ring_at(s, s->stage_ring);
+		*ret_buf = base + s->stage_off;
 		return s->stage_len - s->stage_off;
 	}
 	if (s->state != VMC_SESSION_UP || s->u_send == s->u_tail)
@@ -367,6 +371,8 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 static void stage_done(struct vmc_session *s, uint32_t n)
 {
 	s->stage_off += min_u32(n, s->stage_len - s->stage_off);
+	if (s->state == VMC_SESSION_UP)
+		s->dirty_pipe = true;
 	if (s->stage_off < s->stage_len)
 		return;
 	s->stage_kind = STAGE_NONE;
@@ -451,6 +457,8 @@ bool tx_acked(struct vmc_session *s, uint32_t ack, uint64_t now)
 		return true;
 	if (n > s->tx_sent - s->tx_first)
 		return false;
+	/* Acks of what we sent are no flood (rx.c). */
+	s->control_bucket.level += CONTROL_REFUND * BUCKET_TOKEN * n;
 	tx_acked_to(s, s->tx_first + n);
 	stage_prove(s, s->tx_first);
 	s->progress_at = now;
@@ -476,6 +484,7 @@ void tx_requeue(struct vmc_session *s, uint64_t now)
 	s->unit_done = 0;
 	s->inflight_bytes = s->inflight_charge = 0;
 	s->tx_sent = s->tx_first;
+	s->requeued_to = s->tx_next;
 	s->progress_at = now;
 	s->stalled = false;
 	for (seq = s->tx_first; seq < s->tx_next; seq++) {
