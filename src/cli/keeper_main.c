@@ -223,16 +223,32 @@ static void remove_socket(const char *path)
 	close_fd(&fd);
 }
 
-/* While vmchanneld holds the directory: nobody else is in it then. It takes
- * away the rest and the directory. */
+/* Only if it is ours: the VM may have been started again already. */
+static void remove_log(const struct keep *k)
+{
+	struct stat ours, there;
+
+	if (k->log >= 0 && !k->wish->verbose && fstat(k->log, &ours) == 0 &&
+	    stat(k->wish->place->log, &there) == 0 &&
+	    ours.st_ino == there.st_ino)
+		unlink(k->wish->place->log);
+}
+
+/* If vmchanneld still holds the directory, nobody else is in it, and it takes
+ * away the rest. If it has ended by itself, the directory is only removed
+ * when nobody has put anything there since. */
 static void tidy(const struct keep *k)
 {
 	const struct place *p = k->wish->place;
 
 	remove_socket(p->link);
-	remove_socket(p->qmp);
-	unlink(p->config);
-	unlink(p->log);
+	if (k->wish->lifeline) {
+		remove_socket(p->qmp);
+		unlink(p->config);
+	}
+	remove_log(k);
+	if (k->daemon <= 0)
+		rmdir(p->dir);
 }
 
 /* ---- the keeper -------------------------------------------------------- */
@@ -349,6 +365,22 @@ static void keep_on(struct keep *k)
 	}
 }
 
+/* It was forked, not executed: what the caller had open (QMP!) must not stay
+ * open as long as a VM lives. */
+static void close_others(int a, int b)
+{
+	unsigned int low = (unsigned int)(a < b ? a : b);
+	unsigned int high = (unsigned int)(a < b ? b : a);
+
+	if (a < 0 || b < 0)
+		low = high;
+	if (low > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, low - 1, 0);
+	if (high > low + 1)
+		close_range(low + 1, high - 1, 0);
+	close_range(high + 1, ~0u, 0);
+}
+
 static int prepare(struct keep *k)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -383,6 +415,7 @@ int keeper_main(const struct keeper_wish *wish, const char *program, int status,
 	};
 	pid_t self = getpid();
 
+	close_others(status, k.lifeline);
 	if (prepare(&k) || !get_ready(&k)) {
 		tell_user(&k);
 		return 1;
