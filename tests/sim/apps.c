@@ -10,12 +10,27 @@
 #define SLOW_US 5000u
 /* and moves at most that much. */
 #define SLOW_BYTES 8192u
-/* Every tenth open uses an argument that must be refused. */
+/* A conversation needs no more round trips than that. */
+#define ROUND_TRIPS_MAX 1000u
+/* One open in so many uses an argument that must be refused. */
 #define BAD_OPEN_ONE_IN 40u
 
 static struct conv *conv_of(struct world *w, uint64_t cookie)
 {
 	return &w->convs[cookie - 1];
+}
+
+/* A call on a stream that is over, though its END was not taken yet, must say
+ * so and do nothing. */
+static bool refused(struct world *w, struct conv *c, int e, int err,
+		    const char *what)
+{
+	if (!err)
+		return false;
+	if (err != VMC_ERR_STATE || !oracle_is_ending(w, c, e))
+		world_fail(w, "conv %u: end %d: %s: error %d", c->id, e, what,
+			   err);
+	return true;
 }
 
 static bool half_live(const struct half *h)
@@ -74,7 +89,7 @@ static struct conv *new_conv(struct world *w, int opener,
 	c->opener = opener;
 	c->flags = sc->flags;
 	c->name = sc->name;
-	c->losses = w->losses;
+	c->losses = w->losses - w->end[opener].doubt;
 	for (int i = 0; i < 2; i++) {
 		int e = i ? 1 - opener : opener;
 		struct half *h = &c->half[e];
@@ -130,6 +145,11 @@ static uint64_t random_want(struct world *w)
 	if (prng_chance(&w->rng, 1, 8))
 		return 0;
 	n = prng_size(&w->rng, w->profile.bytes_max);
+	/* A window of one byte moves one byte in a round trip. */
+	for (int e = 0; e < 2; e++)
+		if (n >
+		    ROUND_TRIPS_MAX * (uint64_t)w->end[e].cfg.initial_window)
+			n = ROUND_TRIPS_MAX * w->end[e].cfg.initial_window;
 	if (w->bytes_planned + n > w->profile.bytes_all)
 		n %= 64;
 	w->bytes_planned += n;
@@ -245,7 +265,9 @@ static void on_name(struct world *w, int e, const struct vmc_event *ev)
 	struct names *names = &w->end[e].names;
 	int i = name_index(ev->name);
 
-	if (i < 0 || names->seen[i] == added) {
+	/* ADDED again means other flags. */
+	if (i < 0 || (names->seen[i] == added &&
+		      (!added || names->seen_flags[i] == ev->flags))) {
 		world_fail(w, "end %d: name %s %s", e, ev->name,
 			   added ? "added twice" : "removed twice");
 		return;
@@ -341,8 +363,9 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	}
 	check_peek(w, c, e, iov, (size_t)n);
 	take = (uint64_t)n < max ? (size_t)n : (size_t)max;
-	if (take && vmc_stream_consume(s, h->handle, take))
-		world_fail(w, "conv %u: end %d: consume failed", c->id, e);
+	if (take &&
+	    refused(w, c, e, vmc_stream_consume(s, h->handle, take), "consume"))
+		return;
 	if (take)
 		w->end[e].wake = true;
 	h->consumed += take;
@@ -374,11 +397,16 @@ static bool wants_pull(const struct half *h)
 static bool half_ready(struct world *w, struct conv *c, int e)
 {
 	struct half *h = &c->half[e];
+	int err;
 
 	if (h->ready || !wants_pull(h))
 		return false;
-	if (vmc_stream_ready(w->end[e].s, h->handle))
-		world_fail(w, "conv %u: end %d: ready failed", c->id, e);
+	err = vmc_stream_ready(w->end[e].s, h->handle);
+	/* STATE: also when STOP waits to be taken. */
+	if (err == VMC_ERR_STATE && !w->calm)
+		return false;
+	if (refused(w, c, e, err, "ready"))
+		return false;
 	h->ready = true;
 	w->end[e].wake = true;
 	return true;
@@ -387,12 +415,16 @@ static bool half_ready(struct world *w, struct conv *c, int e)
 static bool half_finish(struct world *w, struct conv *c, int e)
 {
 	struct half *h = &c->half[e];
+	int err;
 
 	if (h->state != HALF_OPEN || h->fin || h->peer_stops || h->reset ||
 	    h->ready || h->pulled != h->want)
 		return false;
-	if (vmc_stream_finish(w->end[e].s, h->handle))
-		world_fail(w, "conv %u: end %d: finish failed", c->id, e);
+	err = vmc_stream_finish(w->end[e].s, h->handle);
+	if (err == VMC_ERR_STATE && !w->calm)
+		return false;
+	if (refused(w, c, e, err, "finish"))
+		return false;
 	h->fin = true;
 	w->end[e].wake = true;
 	return true;
@@ -440,8 +472,10 @@ static void half_reset(struct world *w, struct conv *c, int e)
 	struct half *h = &c->half[e];
 
 	world_note(w, "conv %u: end %d resets", c->id, e);
-	if (vmc_stream_reset(w->end[e].s, h->handle, give_reason(c)))
-		world_fail(w, "conv %u: end %d: reset failed", c->id, e);
+	if (refused(w, c, e,
+		    vmc_stream_reset(w->end[e].s, h->handle, give_reason(c)),
+		    "reset"))
+		return;
 	h->reset = true;
 	w->end[e].wake = true;
 }
@@ -451,8 +485,10 @@ static void half_stop(struct world *w, struct conv *c, int e)
 	struct half *h = &c->half[e];
 
 	world_note(w, "conv %u: end %d stops the peer", c->id, e);
-	if (vmc_stream_stop(w->end[e].s, h->handle, give_reason(c)))
-		world_fail(w, "conv %u: end %d: stop failed", c->id, e);
+	if (refused(w, c, e,
+		    vmc_stream_stop(w->end[e].s, h->handle, give_reason(c)),
+		    "stop"))
+		return;
 	h->stopped = true;
 	w->end[e].wake = true;
 }
@@ -478,8 +514,10 @@ static void half_reject(struct world *w, struct conv *c, int e)
 	struct half *h = &c->half[e];
 
 	world_note(w, "conv %u: end %d rejects", c->id, e);
-	if (vmc_stream_reject(w->end[e].s, h->handle, give_reason(c)))
-		world_fail(w, "conv %u: reject failed", c->id);
+	if (refused(w, c, e,
+		    vmc_stream_reject(w->end[e].s, h->handle, give_reason(c)),
+		    "reject"))
+		return;
 	h->rejected = true;
 	half_end(w, h, c->given_reason);
 	w->end[e].wake = true;
@@ -497,9 +535,11 @@ static bool half_answer(struct world *w, struct conv *c, int e)
 		half_reject(w, c, e);
 		return true;
 	}
-	if (vmc_stream_accept(w->end[e].s, h->handle, c->owner[e],
-			      c->weight[e]))
-		world_fail(w, "conv %u: accept failed", c->id);
+	if (refused(w, c, e,
+		    vmc_stream_accept(w->end[e].s, h->handle, c->owner[e],
+				      c->weight[e]),
+		    "accept"))
+		return false;
 	h->state = HALF_OPEN;
 	h->readable = true;
 	w->end[e].wake = true;

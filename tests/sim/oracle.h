@@ -29,6 +29,9 @@ void oracle_delivered(struct world *w, struct conv *c, int e, uint64_t off,
 /* oracle_event() - is this event allowed now? Before it is acted on. */
 void oracle_event(struct world *w, int e, const struct vmc_event *ev);
 
+/* oracle_is_ending() - is @c over on end @e, its END waiting to be taken? */
+bool oracle_is_ending(const struct world *w, const struct conv *c, int e);
+
 void oracle_step(struct world *w);
 
 /* oracle_quiet() - nothing moves any more: is that right? */

@@ -18,7 +18,6 @@
  *
  * A job ends with its shell: what it left in the background loses stdout.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -33,6 +32,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "testport.h"
 
 #define PORT_NAME      "org.vmchannel.test"
 #define JOBS_MAX       64
@@ -431,48 +432,13 @@ static void turn(struct runner *r)
 		port_readable(r);
 }
 
-/* ---- start ----------------------------------------------------------- */
-
-static bool port_is_named(const char *port, const char *want)
-{
-	char path[512], name[128] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", port);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	if (fgets(name, sizeof(name), f))
-		name[strcspn(name, "\n")] = '\0';
-	fclose(f);
-	return strcmp(name, want) == 0;
-}
-
-static int port_open(const char *want)
-{
-	DIR *d = opendir("/sys/class/virtio-ports");
-	struct dirent *e;
-	char path[512];
-	int fd = -1;
-
-	while (d && fd < 0 && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || !port_is_named(e->d_name, want))
-			continue;
-		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	}
-	if (d)
-		closedir(d);
-	return fd;
-}
-
 int main(void)
 {
 	static struct runner r;
 	sigset_t mask;
 
 	/* The port's name comes a moment after the driver. */
-	while ((r.port = port_open(PORT_NAME)) < 0)
+	while ((r.port = testport_open(PORT_NAME)) < 0)
 		usleep(10000);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&mask);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broker.c - make, configure, stop and free a broker
+ */
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "broker/internal.h"
+
+#define SESSION_ALIGN 64
+
+void broker_unref(struct broker *b)
+{
+	if (--b->n_handles > 0)
+		return;
+	streams_done(b);
+	events_done(&b->events);
+	status_done(&b->status);
+	services_done(&b->services);
+	policy_free(b->policy);
+	free(b->channels);
+	free(b->session_mem);
+	free(b->vm);
+	free(b->uuid);
+	free(b);
+}
+
+static int init_session(struct broker *b, const struct broker_config *cfg)
+{
+	struct vmc_session_config s;
+	size_t size;
+
+	vmc_session_config_default(&s, cfg->role);
+	if (cfg->session)
+		s = *cfg->session;
+	if (getrandom(&s.instance, sizeof(s.instance), 0) != sizeof(s.instance))
+		return -EIO;
+	b->instance = s.instance;
+	snprintf(b->instance_text, sizeof(b->instance_text), "%016" PRIx64,
+		 b->instance);
+	b->max_streams = s.max_streams;
+	size = vmc_session_size(&s);
+	if (size == 0)
+		return -EINVAL;
+	size = (size + SESSION_ALIGN - 1) & ~(size_t)(SESSION_ALIGN - 1);
+	b->session_mem = aligned_alloc(SESSION_ALIGN, size);
+	if (!b->session_mem)
+		return -ENOMEM;
+	return vmc_session_init(&b->session, b->session_mem, size, &s) < 0
+		       ? -EINVAL
+		       : 0;
+}
+
+static int init_tables(struct broker *b, const struct broker_config *cfg)
+{
+	b->vm = strdup(cfg->vm);
+	b->uuid = cfg->uuid ? strdup(cfg->uuid) : NULL;
+	b->channels = calloc(CHANNELS_MAX, sizeof(*b->channels));
+	if (!b->vm || (cfg->uuid && !b->uuid) || !b->channels)
+		return -ENOMEM;
+	if (status_init(&b->status) < 0 || events_init(&b->events) < 0)
+		return -ENOMEM;
+	return streams_init(b);
+}
+
+static int init_loop(struct broker *b, const struct broker_config *cfg)
+{
+	int r = pump_init(b);
+
+	if (r < 0)
+		return r;
+	r = control_server_init(b, cfg->control_fd);
+	if (r < 0)
+		return r;
+	r = connect_server_init(b, cfg->connect_fd);
+	if (r < 0)
+		return r;
+	r = channel_add(b, NULL, CHANNEL_BUILTIN, CHANNEL_BUILTIN_NAME, false,
+			b->owner);
+	return r;
+}
+
+int broker_new(struct broker **ret, uv_loop_t *loop,
+	       const struct broker_config *cfg)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return -ENOMEM;
+	b->loop = loop;
+	b->ops = cfg->ops;
+	b->data = cfg->data;
+	b->role = cfg->role;
+	b->owner = cfg->owner;
+	b->side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_HOST
+					     : VMC_PRINCIPAL_GUEST;
+	b->peer_side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_GUEST
+						  : VMC_PRINCIPAL_HOST;
+	b->inner = -1;
+	b->link.fd = -1;
+	b->n_handles = 1; /* the daemon's own reference */
+	r = init_session(b, cfg);
+	if (r == 0)
+		r = init_tables(b, cfg);
+	if (r == 0)
+		r = init_loop(b, cfg);
+	if (r < 0) {
+		broker_free(b);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+void broker_stop(struct broker *b)
+{
+	uint64_t now_us = broker_now_us();
+	struct vmc_event ev;
+
+	b->stopping = true;
+	vmc_session_bye(b->session, VMC_REASON_SHUTDOWN, now_us);
+	while (vmc_session_next_event(b->session, &ev, now_us))
+		session_event(b, &ev, now_us);
+	/* What the link does not take now, the peer learns from its end. */
+	link_flush(b, now_us);
+	broker_link_detach(b);
+}
+
+void broker_free(struct broker *b)
+{
+	if (!b)
+		return;
+	control_server_close(b);
+	connect_server_close(b);
+	pump_close(b);
+	broker_unref(b);
+}
+
+void broker_set_policy(struct broker *b, struct policy *p)
+{
+	policy_free(b->policy);
+	b->policy = p;
+}
+
+void broker_set_services(struct broker *b, struct services *s)
+{
+	services_done(&b->services);
+	b->services = *s;
+	free(s);
+	channels_set_services(b);
+	b->services_wait = true;
+	pump_kick(b);
+}
+
+void broker_link_detail(struct broker *b, const char *text)
+{
+	snprintf(b->detail, sizeof(b->detail), "%s", text);
+}

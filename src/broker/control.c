@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.c - connections of the "control" socket
+ */
+#include "broker/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/log.h"
+
+/* New connections per wake-up; the others wait in the backlog. */
+#define ACCEPT_BATCH 16
+/* Calls of one connection per wake-up. */
+#define CALLS_BATCH 32
+
+static void on_poll(uv_poll_t *h, int status, int events);
+
+static void on_closed(uv_handle_t *h)
+{
+	struct control_conn *c = h->data;
+	struct broker *b = c->b;
+
+	varlink_buf_done(&c->in);
+	creds_done(&c->creds);
+	free(c->out);
+	free(c);
+	broker_unref(b);
+}
+
+/* Take it out of the broker; memory goes when libuv lets go of it. */
+static int detach(struct control_conn *c)
+{
+	struct control_server *s = &c->b->control;
+	struct channel *ch = c->channel;
+	int fd = c->fd;
+
+	c->fd = -1;
+	c->produce = NULL;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->list = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	s->n--;
+	s->n_unreserved -= c->unreserved;
+	uv_poll_stop(&c->poll);
+	uv_close((uv_handle_t *)&c->poll, on_closed);
+	c->channel = NULL;
+	if (ch)
+		channel_remove(c->b, ch);
+	return fd;
+}
+
+static void conn_close(struct control_conn *c)
+{
+	int fd;
+
+	if (c->fd < 0)
+		return;
+	fd = detach(c);
+	close(fd);
+}
+
+int control_take_fd(struct control_conn *c)
+{
+	return detach(c);
+}
+
+/* Return: false if the connection is gone or must wait. */
+static bool conn_flush(struct control_conn *c)
+{
+	while (c->fd >= 0 && c->out_off < c->out_len) {
+		ssize_t n = send(c->fd, c->out + c->out_off,
+				 c->out_len - c->out_off,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return false;
+		if (n < 0) {
+			conn_close(c);
+			return false;
+		}
+		c->out_off += (size_t)n;
+	}
+	c->out_len = c->out_off = 0;
+	return c->fd >= 0;
+}
+
+static bool make_room(struct control_conn *c, size_t len)
+{
+	size_t cap = c->out_cap ? c->out_cap : 512;
+	char *p;
+
+	if (c->out_off > 0) {
+		memmove(c->out, c->out + c->out_off, c->out_len - c->out_off);
+		c->out_len -= c->out_off;
+		c->out_off = 0;
+	}
+	if (len > CONTROL_OUT_MAX - c->out_len) {
+		c->b->count.limit_control_out++;
+		return false;
+	}
+	while (cap - c->out_len < len)
+		cap *= 2;
+	if (cap == c->out_cap)
+		return true;
+	p = realloc(c->out, cap);
+	if (!p)
+		return false;
+	c->out = p;
+	c->out_cap = cap;
+	return true;
+}
+
+void control_put(struct control_conn *c, char *text, size_t len)
+{
+	if (c->fd < 0)
+		goto out;
+	if (!text || !make_room(c, len)) {
+		conn_close(c);
+		goto out;
+	}
+	memcpy(c->out + c->out_len, text, len);
+	c->out_len += len;
+out:
+	free(text);
+}
+
+bool control_send_now(struct control_conn *c, char *text, size_t len)
+{
+	ssize_t n = -1;
+
+	if (text && c->fd >= 0 && c->out_len == c->out_off)
+		n = send(c->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	free(text);
+	return n >= 0 && (size_t)n == len;
+}
+
+static void bad_client(struct control_conn *c, int err)
+{
+	c->b->count.control_bad++;
+	log_limited(broker_now_us(), LOG_LEVEL_WARNING,
+		    "ev=control-closed uid=%u why=bad-message code=%d",
+		    (unsigned int)c->creds.who.uid, err);
+	conn_close(c);
+}
+
+/* Return: false when there is nothing (more) to do now. */
+static bool conn_step(struct control_conn *c)
+{
+	struct varlink_msg msg;
+	int r;
+
+	if (!conn_flush(c))
+		return false;
+	if (c->produce) {
+		enum produced p = c->produce(c);
+
+		if (p == PRODUCED_DONE)
+			c->produce = NULL;
+		return p != PRODUCED_WAIT;
+	}
+	if (c->mode != CONTROL_CALLS)
+		return false;
+	r = varlink_buf_next(&c->in, &msg);
+	if (r < 0)
+		bad_client(c, r);
+	if (r <= 0)
+		return false;
+	/* Not a call: a reply, or nothing that varlink knows. */
+	if (msg.method[0] == '\0')
+		bad_client(c, VARLINK_ERR_TYPE);
+	else
+		control_dispatch(c, &msg);
+	varlink_msg_done(&msg);
+	return c->fd >= 0;
+}
+
+static void conn_arm(struct control_conn *c)
+{
+	int events = c->out_off < c->out_len ? UV_WRITABLE : UV_READABLE;
+
+	if (c->fd < 0 || events == c->armed)
+		return;
+	c->armed = events;
+	uv_poll_start(&c->poll, events, on_poll);
+}
+
+void control_wake(struct control_conn *c)
+{
+	/* A connection that can always go on must not keep the loop. */
+	for (int i = 0; i < CALLS_BATCH; i++) {
+		if (!conn_step(c)) {
+			conn_arm(c);
+			return;
+		}
+	}
+	c->b->control_again = true;
+	pump_kick(c->b);
+	conn_arm(c);
+}
+
+void control_wake_all(struct broker *b)
+{
+	struct control_conn *next;
+
+	b->control_again = false;
+	for (struct control_conn *c = b->control.list; c; c = next) {
+		next = c->next;
+		control_wake(c);
+	}
+}
+
+static void conn_read(struct control_conn *c)
+{
+	char *p;
+	long room = varlink_buf_room(&c->in, &p);
+	ssize_t n;
+
+	if (room < 0) {
+		bad_client(c, (int)room);
+		return;
+	}
+	n = recv(c->fd, p, (size_t)room, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conn_close(c);
+		return;
+	}
+	if (c->mode != CONTROL_CALLS) {
+		/* Nothing may follow a call that goes on. */
+		bad_client(c, 0);
+		return;
+	}
+	varlink_buf_add(&c->in, (size_t)n);
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+	struct control_conn *c = h->data;
+	struct broker *b = c->b;
+
+	if (status < 0)
+		conn_close(c);
+	else if (events & UV_READABLE)
+		conn_read(c);
+	if (c->fd >= 0)
+		control_wake(c);
+	pump_run(b);
+}
+
+static int conn_new(struct broker *b, int fd, const struct creds *creds)
+{
+	struct control_conn *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	r = uv_poll_init(b->loop, &c->poll, fd);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->b = b;
+	c->fd = fd;
+	c->poll.data = c;
+	c->creds = *creds;
+	c->unreserved = !creds_is_owner(b, creds);
+	varlink_buf_init(&c->in);
+	c->next = b->control.list;
+	if (c->next)
+		c->next->prev = c;
+	b->control.list = c;
+	b->control.n++;
+	b->control.n_unreserved += c->unreserved;
+	b->n_handles++;
+	conn_arm(c);
+	return 0;
+}
+
+static unsigned int conns_of_uid(const struct broker *b, uid_t uid)
+{
+	unsigned int n = 0;
+
+	for (const struct control_conn *c = b->control.list; c; c = c->next)
+		n += c->creds.who.uid == uid;
+	return n;
+}
+
+static bool is_full(struct broker *b, const struct creds *creds)
+{
+	const struct control_server *s = &b->control;
+	bool full;
+
+	if (creds_is_owner(b, creds))
+		full = s->n >= CONTROL_MAX;
+	else
+		full = s->n_unreserved >= CONTROL_MAX - CONTROL_RESERVED ||
+		       conns_of_uid(b, creds->who.uid) >= CONTROL_UID_MAX;
+	b->count.limit_control += full;
+	return full;
+}
+
+int control_serve_peer(struct broker *b, int fd,
+		       const struct vmc_principal *who)
+{
+	struct creds creds = creds_of_peer(b, who);
+
+	if (is_full(b, &creds))
+		return -EMFILE;
+	return conn_new(b, fd, &creds);
+}
+
+static void accept_one(struct broker *b, int fd)
+{
+	struct creds creds;
+
+	if (creds_get(b, fd, &creds) < 0) {
+		close(fd);
+		return;
+	}
+	if (is_full(b, &creds) || conn_new(b, fd, &creds) < 0) {
+		creds_done(&creds);
+		close(fd);
+	}
+}
+
+static void on_listening(uv_poll_t *h, int status, int events)
+{
+	struct broker *b = h->data;
+	int listening;
+
+	(void)events;
+	if (status < 0 || uv_fileno((uv_handle_t *)h, &listening) < 0)
+		return;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int fd = accept4(listening, NULL, NULL,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		accept_one(b, fd);
+	}
+}
+
+int control_server_init(struct broker *b, int fd)
+{
+	int r = uv_poll_init(b->loop, &b->control.poll, fd);
+
+	if (r < 0)
+		return r;
+	b->control.poll.data = b;
+	b->n_handles++;
+	return uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
+}
+
+void control_server_close(struct broker *b)
+{
+	if (!b->control.poll.data)
+		return;
+	uv_close((uv_handle_t *)&b->control.poll, broker_handle_closed);
+	while (b->control.list)
+		conn_close(b->control.list);
+}

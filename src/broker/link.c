@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link.c - the byte pipe to the peer: attach, read, write, give up
+ */
+#include <errno.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "broker/internal.h"
+#include "broker/log.h"
+
+/* A port's driver hands out one buffer of this size per read and segment;
+ * a full one lets readv() go on to the next. */
+#define PORT_BUFFER 4096u
+#define PORT_IOV    16
+
+static void fresh_entropy(uint8_t ret[VMC_ENTROPY_LEN])
+{
+	/* Up to 256 bytes cannot be cut short once the pool is ready. */
+	while (getrandom(ret, VMC_ENTROPY_LEN, 0) != VMC_ENTROPY_LEN)
+		;
+}
+
+void broker_resync(struct broker *b, uint64_t now_us)
+{
+	uint8_t entropy[VMC_ENTROPY_LEN];
+
+	fresh_entropy(entropy);
+	vmc_session_resync(b->session, entropy, now_us);
+	link_watch_answer(b);
+}
+
+void link_watch_answer(struct broker *b)
+{
+	struct link *l = &b->link;
+
+	if (b->role != VMC_ROLE_HOST || l->fd < 0 || l->stuck_at_ms != 0)
+		return;
+	if (l->stuck_ms == 0)
+		l->stuck_ms = LINK_STUCK_MS;
+	l->stuck_at_ms = broker_now_us() / 1000u + l->stuck_ms;
+	broker_sweep_need(b);
+}
+
+bool link_sweep(struct broker *b, uint64_t now_ms)
+{
+	struct link *l = &b->link;
+
+	if (l->fd < 0 || l->stuck_at_ms == 0)
+		return false;
+	if (now_ms < l->stuck_at_ms)
+		return true;
+	l->stuck_ms *= 2;
+	if (l->stuck_ms > LINK_STUCK_MAX_MS)
+		l->stuck_ms = LINK_STUCK_MAX_MS;
+	b->count.link_stuck++;
+	link_end(b, BROKER_LINK_STUCK, 0);
+	return false;
+}
+
+static void forget_link(struct broker *b)
+{
+	struct link *l = &b->link;
+
+	pump_unwatch(b, l->fd);
+	l->fd = -1;
+	l->readable = l->writable = l->hup = false;
+	l->stuck_at_ms = 0;
+	vmc_session_detach(b->session, broker_now_us());
+	broker_emit(b, &(struct event){.type = EVENT_LINK_DOWN});
+}
+
+void broker_link_attach(struct broker *b, int fd, enum broker_link_kind kind)
+{
+	uint8_t entropy[VMC_ENTROPY_LEN];
+	struct link *l = &b->link;
+	int r;
+
+	if (l->fd >= 0)
+		forget_link(b);
+	l->kind = kind;
+	r = pump_watch(b, fd, REF_LINK);
+	l->fd = fd;
+	l->readable = l->writable = true;
+	l->ended = false;
+	broker_emit(b, &(struct event){.type = EVENT_LINK_UP});
+	fresh_entropy(entropy);
+	vmc_session_attach(b->session, entropy, broker_now_us());
+	link_watch_answer(b);
+	if (r < 0)
+		link_end(b, BROKER_LINK_ERROR, -r);
+	pump_kick(b);
+}
+
+void broker_link_detach(struct broker *b)
+{
+	if (b->link.fd >= 0)
+		forget_link(b);
+	b->link.ended = false;
+	pump_kick(b);
+}
+
+void link_end(struct broker *b, enum broker_link_end why, int error)
+{
+	struct link *l = &b->link;
+
+	if (l->fd < 0)
+		return;
+	l->ended_fd = l->fd;
+	l->ended = true;
+	l->why = why;
+	l->error = error;
+	forget_link(b);
+}
+
+void link_report(struct broker *b)
+{
+	struct link *l = &b->link;
+
+	if (!l->ended)
+		return;
+	l->ended = false;
+	/* Events of the detach before the daemon attaches anew. */
+	pump_kick(b);
+	b->ops->link_ended(b->data, l->ended_fd, l->why, l->error);
+}
+
+static ssize_t read_port(int fd, uint8_t *buf, size_t room)
+{
+	struct iovec iov[PORT_IOV];
+	int n = 0;
+
+	for (; room > 0 && n < PORT_IOV; n++) {
+		size_t part = room < PORT_BUFFER ? room : PORT_BUFFER;
+
+		iov[n] = (struct iovec){.iov_base = buf, .iov_len = part};
+		buf += part;
+		room -= part;
+	}
+	return readv(fd, iov, n);
+}
+
+static ssize_t read_link(struct link *l, uint8_t *buf, size_t room)
+{
+	if (l->kind == BROKER_LINK_PORT)
+		return read_port(l->fd, buf, room);
+	return recv(l->fd, buf, room, MSG_DONTWAIT);
+}
+
+bool link_read(struct broker *b, uint64_t now_us)
+{
+	struct link *l = &b->link;
+	uint8_t *buf;
+	size_t room;
+	ssize_t n;
+
+	if (l->fd < 0 || !l->readable)
+		return false;
+	room = vmc_session_input(b->session, &buf);
+	if (room == 0)
+		return false;
+	n = read_link(l, buf, room);
+	b->count.link_reads++;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		l->readable = errno == EINTR;
+		return false;
+	}
+	if (n < 0) {
+		link_end(b, BROKER_LINK_ERROR, errno);
+		return false;
+	}
+	if (n == 0) {
+		link_end(b, BROKER_LINK_EOF, 0);
+		return false;
+	}
+	/* Less than asked for: empty (a port says so again if it is not, its
+	 * readiness is a level). */
+	if ((size_t)n < room && !l->hup)
+		l->readable = false;
+	b->count.link_bytes_in += (uint64_t)n;
+	vmc_session_input_done(b->session, (size_t)n, now_us);
+	return true;
+}
+
+static ssize_t write_link(const struct link *l, const uint8_t *buf, size_t len)
+{
+	if (l->kind == BROKER_LINK_PORT)
+		return write(l->fd, buf, len);
+	return send(l->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Errors that go away: no room in the ring, or no memory for the driver's
+ * copy of the unit. */
+static bool is_later(int error)
+{
+	return error == EAGAIN || error == EINTR || error == ENOMEM ||
+	       error == ENOBUFS;
+}
+
+bool link_flush(struct broker *b, uint64_t now_us)
+{
+	struct link *l = &b->link;
+
+	while (l->fd >= 0 && l->writable) {
+		const uint8_t *buf;
+		size_t len = vmc_session_output(b->session, &buf, now_us);
+		ssize_t n;
+
+		if (len == 0)
+			return true;
+		n = write_link(l, buf, len);
+		b->count.link_writes++;
+		if (n < 0 && !is_later(errno)) {
+			link_end(b, BROKER_LINK_ERROR, errno);
+			return false;
+		}
+		if (n <= 0) {
+			l->writable = false;
+			return false;
+		}
+		b->count.link_bytes_out += (uint64_t)n;
+		vmc_session_output_done(b->session, (size_t)n, now_us);
+		l->writable = (size_t)n == len;
+	}
+	return false;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* doctor_host.c - the host's own hops: directory, daemon */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/ask.h"
+#include "cli/cli.h"
+#include "cli/doctor.h"
+#include "client/vmpath.h"
+
+/* The first root that has a directory for the VM. */
+static bool find_directory(const char *vm, char ret[VMPATH_MAX], int *ret_errno)
+{
+	struct vmpath_roots roots;
+	struct stat st;
+
+	*ret_errno = ENOENT;
+	vmpath_roots(&roots);
+	for (unsigned int i = 0; i < roots.n; i++) {
+		if (!vmpath_join(ret, VMPATH_MAX, roots.path[i], vm, NULL))
+			continue;
+		if (stat(ret, &st) == 0 && S_ISDIR(st.st_mode))
+			return true;
+		if (errno != ENOENT)
+			*ret_errno = errno;
+	}
+	return false;
+}
+
+static enum doctor_verdict check_directory(struct doctor *d)
+{
+	char path[VMPATH_MAX];
+	int e;
+
+	if (!vmpath_vm_valid(d->vm)) {
+		doctor_detail(d, "'%s' cannot be a VM's name", d->vm);
+		doctor_remedy(d, "use letters, digits, '.', '_' and '-', at "
+				 "most 64 of them");
+		return DOCTOR_BAD;
+	}
+	if (find_directory(d->vm, path, &e)) {
+		doctor_detail(d, "%s", path);
+		return DOCTOR_GOOD;
+	}
+	doctor_detail(d, "%s", d->why_not[0] ? d->why_not : strerror(e));
+	doctor_remedy(d,
+		      "start the VM with 'vmchannel run --name %s -- "
+		      "qemu-system-...', or start 'vmchanneld' for it",
+		      d->vm);
+	return DOCTOR_BAD;
+}
+
+/* Is there a process that holds the directory? -1: this user cannot tell. */
+static int is_locked(const char *vm)
+{
+	char dir[VMPATH_MAX], path[VMPATH_MAX + 8];
+	int e, fd, r;
+
+	if (!find_directory(vm, dir, &e))
+		return 0;
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	r = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return r;
+}
+
+static enum doctor_verdict check_daemon(struct doctor *d)
+{
+	int locked;
+
+	if (d->info) {
+		doctor_detail(d, "vmchanneld %s, pid %lld, answers",
+			      ask_text(d->info, "version"),
+			      ask_number(d->info, "pid"));
+		return DOCTOR_GOOD;
+	}
+	doctor_detail(d, "%s", d->why_not);
+	locked = is_locked(d->vm);
+	if (locked == 0)
+		doctor_remedy(d, "no vmchanneld holds the directory: start it "
+				 "again ('vmchannel run' or 'vmchanneld')");
+	else if (locked > 0)
+		doctor_remedy(d,
+			      "vmchanneld lives but does not answer you: is it "
+			      "stopped (SIGSTOP), overloaded, or another "
+			      "user's?");
+	else
+		doctor_remedy(d, "become the user who runs the VM, or let its "
+				 "vmchanneld open the sockets to others");
+	return DOCTOR_BAD;
+}
+
+const struct doctor_hop doctor_host_hops[] = {
+	{"directory", check_directory},
+	{"daemon", check_daemon},
+	{NULL, NULL},
+};

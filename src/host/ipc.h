@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ipc.h - what supervisor and worker say to each other
+ *
+ * One message per packet of a SOCK_SEQPACKET pair. The codec is pure; a table
+ * says for each type who may send it, which fields it has and how many
+ * descriptors come with it. Neither side believes the other: the worker may
+ * have been taken over by its guest.
+ */
+#ifndef HOST_IPC_H
+#define HOST_IPC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmchannel/types.h>
+
+#define IPC_CALLER_MAX 24  /* "guest:4294967295" */
+#define IPC_STREAM_MAX 63  /* a stream's id */
+#define IPC_TEXT_MAX   255 /* one line for people */
+#define IPC_BYTES_MAX  512 /* of any message */
+
+enum ipc_type {
+	IPC_NONE,
+	/* supervisor to worker */
+	IPC_CONFIG,        /* fd: the blob; size; value: answers a RELOAD */
+	IPC_CONFIG_FAILED, /* text: answers a RELOAD; the old one stays */
+	IPC_LINK,          /* fd: connected to QEMU */
+	IPC_LINK_DETAIL,   /* text: how far the search for a link is */
+	IPC_SERVICE,       /* request, value: 0 and an fd, or -errno */
+	IPC_STOP,          /* end in order */
+	/* worker to supervisor */
+	IPC_READY,      /* in the sandbox; configuration is wanted */
+	IPC_LINK_ENDED, /* value: enum broker_link_end; error */
+	IPC_START,      /* request, name, caller, stream */
+	IPC_RELOAD,     /* an owner's program asks for it */
+	IPC_TYPE_NUM
+};
+
+enum ipc_side {
+	IPC_FROM_SUPERVISOR,
+	IPC_FROM_WORKER
+};
+
+struct ipc_msg {
+	enum ipc_type type;
+	uint64_t request;
+	int32_t value;
+	int32_t error;
+	uint32_t size;
+	char name[VMC_NAME_MAX + 1];
+	char caller[IPC_CALLER_MAX + 1];
+	char stream[IPC_STREAM_MAX + 1];
+	char text[IPC_TEXT_MAX + 1];
+};
+
+/* ipc_encode() - Return: bytes, or 0 if @m is not a legal message */
+size_t ipc_encode(const struct ipc_msg *m, enum ipc_side from, bool has_fd,
+		  uint8_t buf[IPC_BYTES_MAX]);
+
+/**
+ * ipc_decode() - check and read one packet
+ * @ret:    written only on success
+ * @from:   who sent it
+ * @has_fd: did exactly one descriptor come with it?
+ */
+bool ipc_decode(struct ipc_msg *ret, enum ipc_side from, bool has_fd,
+		const uint8_t *buf, size_t len);
+
+/* ---- the pair itself --------------------------------------------------- */
+
+/**
+ * ipc_send() - one message, never waits
+ * @fd: goes along unless < 0; stays the caller's
+ *
+ * Return: 0 or a negative errno (-EAGAIN: the other end does not read).
+ */
+int ipc_send(int sock, const struct ipc_msg *m, enum ipc_side from, int fd);
+
+/**
+ * ipc_recv() - one message, never waits
+ * @ret_fd: -1, or a close-on-exec descriptor that is the caller's now
+ *
+ * Return: 1, 0 (the other end is gone), -EAGAIN (nothing there), -EPROTO (not
+ * a message that this side may get), or another negative errno.
+ */
+int ipc_recv(int sock, struct ipc_msg *ret, enum ipc_side from, int *ret_fd);
+
+#endif /* HOST_IPC_H */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - vmchanneld: the host's side of one VM's channels
+ */
+#include "host/options.h"
+#include "host/supervisor.h"
+#include "host/worker.h"
+
+int main(int argc, char **argv)
+{
+	struct options opt;
+	int r = options_parse(&opt, argc, argv);
+
+	if (r >= 0)
+		return r;
+	return opt.worker ? worker_run(&opt) : supervisor_run(&opt);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor.h - the half of vmchanneld that never sees a guest's byte
+ *
+ * Theory of operation
+ *
+ * One poll() over two descriptors: a signalfd and the pair to the worker;
+ * timers exist only while something is awaited (a link, a restart, the end).
+ * With the link up nothing wakes it.
+ *
+ *	worker: none -> started -> ready -> (death) -> none, after a pause if it
+ *		dies often
+ *	link:   searched only while a worker is ready; found ones are passed on
+ *		and not kept, so that the worker's death closes them
+ *
+ * What the worker asks for is checked against the supervisor's own tables: it
+ * names a service, never a command; it gets a link, never chooses one.
+ */
+#ifndef HOST_SUPERVISOR_H
+#define HOST_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "broker/services.h"
+#include "host/children.h"
+#include "host/ipc.h"
+#include "host/link.h"
+#include "host/options.h"
+
+/* A worker that dies this often in this time is started slowly. */
+#define DEATHS_MAX       5u
+#define DEATHS_WINDOW_MS 10000u
+#define RESTART_PAUSE_MS 1000u
+/* An orderly end takes milliseconds; a worker that hangs is killed. */
+#define STOP_MS 3000u
+/* Messages of the worker handled per wake-up; then signals and timers. */
+#define REQUESTS_PER_TURN 16
+
+/* Where the worker finds what it inherits. */
+#define WORKER_FD_PAIR    3
+#define WORKER_FD_CONTROL 4
+#define WORKER_FD_CONNECT 5
+#define WORKER_FD_NUM     6
+
+struct supervisor {
+	const struct options *opt;
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int vm_fds[3]; /* vmdir_claim(): lock, control, connect */
+	int exe_fd;    /* this program, for the worker */
+	int signal_fd;
+
+	struct services services;
+	int config_fd; /* the worker's blob, for every worker */
+	size_t config_len;
+
+	struct link_search link;
+	struct children children;
+
+	pid_t worker; /* 0: none */
+	int pair;     /* -1: none */
+	bool worker_ready;
+	uint64_t restart_ms;         /* 0: none planned */
+	uint64_t deaths[DEATHS_MAX]; /* a ring */
+	unsigned int n_deaths;
+
+	bool announced; /* programs can connect, and it was said */
+	bool stopping;
+	uint64_t stop_ms; /* when patience ends */
+	bool done;
+	int status; /* to exit with */
+};
+
+/* supervisor_run() - all of it. Return: the status to exit with. */
+int supervisor_run(const struct options *opt);
+
+/* ---- for its parts ------------------------------------------------------- */
+
+uint64_t supervisor_now_ms(void);
+
+/* worker_start() - Return: 0 or a negative errno */
+int worker_start(struct supervisor *s);
+/* worker_kill() - at once; its death is handled like any other */
+void worker_kill(const struct supervisor *s);
+/* worker_tell() - a worker that does not read is killed */
+void worker_tell(struct supervisor *s, const struct ipc_msg *m, int fd);
+/* worker_died() - plan the next one, or end */
+void worker_died(struct supervisor *s, int wait_status);
+
+/* requests_handle() - what the worker has sent */
+void requests_handle(struct supervisor *s);
+
+/* supervisor_reload() - read the folders again; the old ones stay on error.
+ * @answer: the worker waits for the result */
+void supervisor_reload(struct supervisor *s, bool answer);
+/* supervisor_send_config() */
+void supervisor_send_config(struct supervisor *s, bool answer);
+/* supervisor_announce() - tell whoever started us, once */
+void supervisor_announce(struct supervisor *s);
+/* supervisor_find_link() - one attempt, if it is time */
+void supervisor_find_link(struct supervisor *s);
+/* supervisor_stop() - begin the orderly end */
+void supervisor_stop(struct supervisor *s, const char *why);
+
+#endif /* HOST_SUPERVISOR_H */

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - a broker in a sandbox
+ *
+ * Order of life: prepare everything that needs rights, enter the sandbox,
+ * say so, wait for the configuration, and only then look at local programs
+ * and the guest.
+ */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <malloc.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "broker/broker.h"
+#include "broker/log.h"
+#include "host/config.h"
+#include "host/ipc.h"
+#include "host/sandbox.h"
+#include "host/supervisor.h"
+#include "host/users_nss.h"
+#include "host/worker.h"
+
+/* The goodbye is lost if the link is closed before QEMU has read it. */
+#define GOODBYE_MS      200
+#define GOODBYE_STEP_MS 5
+
+struct worker {
+	uv_loop_t loop;
+	uv_poll_t pair;
+	struct broker *broker;
+	int link_fd; /* -1: none */
+	bool configured;
+	bool stopping;
+	int status;
+};
+
+static void say(struct worker *w, const struct ipc_msg *m)
+{
+	int r = ipc_send(WORKER_FD_PAIR, m, IPC_FROM_WORKER, -1);
+
+	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
+		return; /* gone: the pair's end of file says so too */
+	log_error("ev=supervisor-deaf error=\"%s\"", strerror(-r));
+	w->status = EXIT_RUN;
+	uv_stop(&w->loop);
+}
+
+/* ---- what the broker asks ---- */
+
+static void on_link_ended(void *data, int fd, enum broker_link_end why,
+			  int error)
+{
+	struct worker *w = data;
+	const struct ipc_msg m = {
+		.type = IPC_LINK_ENDED,
+		.value = (int32_t)why,
+		.error = error,
+	};
+
+	close(fd); /* before the supervisor connects anew */
+	w->link_fd = -1;
+	say(w, &m);
+}
+
+static void on_service_start(void *data, const struct service *svc,
+			     const char *caller, const char *stream_id,
+			     uint64_t request)
+{
+	struct worker *w = data;
+	struct ipc_msg m = {.type = IPC_START, .request = request};
+	int r;
+
+	snprintf(m.name, sizeof(m.name), "%s", svc->name);
+	snprintf(m.caller, sizeof(m.caller), "%s", caller);
+	snprintf(m.stream, sizeof(m.stream), "%s", stream_id);
+	r = ipc_send(WORKER_FD_PAIR, &m, IPC_FROM_WORKER, -1);
+	/* Busy starting others: this one is refused rather than waited for. */
+	if (r < 0)
+		broker_service_ready(w->broker, request, r);
+}
+
+static void on_reload(void *data)
+{
+	const struct ipc_msg m = {.type = IPC_RELOAD};
+
+	say(data, &m);
+}
+
+static const struct broker_ops ops = {
+	.link_ended = on_link_ended,
+	.service_start = on_service_start,
+	.reload = on_reload,
+};
+
+/* ---- what the supervisor says ---- */
+
+static int read_blob(int fd, size_t len, uint8_t **ret)
+{
+	uint8_t *buf;
+	ssize_t n;
+
+	if (len > CONFIG_BLOB_MAX)
+		return -EFBIG;
+	buf = malloc(len ? len : 1);
+	if (!buf)
+		return -ENOMEM;
+	n = pread(fd, buf, len, 0);
+	if (n < 0 || (size_t)n != len) {
+		free(buf);
+		return n < 0 ? -errno : -EINVAL;
+	}
+	*ret = buf;
+	return 0;
+}
+
+static int apply_config(struct worker *w, int fd, size_t len)
+{
+	struct services *services = malloc(sizeof(*services));
+	struct policy *policy;
+	uint8_t *buf = NULL;
+	int r = services ? read_blob(fd, len, &buf) : -ENOMEM;
+
+	if (r == 0)
+		r = config_parse(buf, len, services, &policy);
+	free(buf);
+	if (r < 0) {
+		free(services);
+		return r;
+	}
+	broker_set_policy(w->broker, policy);
+	broker_set_services(w->broker, services);
+	malloc_trim(0);
+	return 0;
+}
+
+static void on_config(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	int r = apply_config(w, fd, m->size);
+
+	close(fd);
+	if (r < 0) {
+		log_error("ev=bad-config error=\"%s\"", strerror(-r));
+		w->status = EXIT_RUN;
+		uv_stop(&w->loop);
+		return;
+	}
+	w->configured = true;
+	if (m->value)
+		broker_reloaded(w->broker, NULL);
+}
+
+static void on_config_failed(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	broker_reloaded(w->broker, m->text);
+}
+
+static void on_link(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	if (w->link_fd >= 0) {
+		broker_link_detach(w->broker);
+		close(w->link_fd);
+	}
+	w->link_fd = fd;
+	broker_link_attach(w->broker, fd, BROKER_LINK_SOCKET);
+}
+
+static void on_link_detail(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	broker_link_detail(w->broker, m->text);
+}
+
+static void on_service(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	broker_service_ready(w->broker, m->request, fd >= 0 ? fd : m->value);
+}
+
+static void on_stop(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	w->stopping = true;
+	uv_stop(&w->loop);
+}
+
+static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
+					    const struct ipc_msg *m, int fd) = {
+	[IPC_CONFIG] = on_config,   [IPC_CONFIG_FAILED] = on_config_failed,
+	[IPC_LINK] = on_link,       [IPC_LINK_DETAIL] = on_link_detail,
+	[IPC_SERVICE] = on_service, [IPC_STOP] = on_stop,
+};
+
+/* Return: false if there is nothing more to read now. */
+static bool handle_one(struct worker *w)
+{
+	struct ipc_msg m;
+	int fd = -1;
+	int r = ipc_recv(WORKER_FD_PAIR, &m, IPC_FROM_SUPERVISOR, &fd);
+
+	if (r == 1) {
+		handlers[m.type](w, &m, fd);
+		return !w->stopping;
+	}
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		log_error("ev=supervisor-nonsense error=\"%s\"", strerror(-r));
+		w->status = EXIT_RUN;
+	}
+	/* Without a supervisor there is no way on; the next one starts clean.
+	 */
+	on_stop(w, NULL, -1);
+	return false;
+}
+
+static void on_pair(uv_poll_t *h, int status, int events)
+{
+	struct worker *w = h->data;
+
+	while (handle_one(w))
+		;
+}
+
+/* ---- life ---- */
+
+static int fail(const char *what, int r)
+{
+	log_error("ev=worker-start what=%s error=\"%s\"", what, strerror(-r));
+	return EXIT_RUN;
+}
+
+static bool started_by_supervisor(void)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(WORKER_FD_PAIR, SOL_SOCKET, SO_TYPE, &type, &len) ==
+		       0 &&
+	       type == SOCK_SEQPACKET;
+}
+
+static int make_broker(struct worker *w, const struct options *opt)
+{
+	const struct broker_config cfg = {
+		.role = VMC_ROLE_HOST,
+		.vm = opt->vm,
+		.uuid = opt->uuid,
+		.control_fd = WORKER_FD_CONTROL,
+		.connect_fd = WORKER_FD_CONNECT,
+		.owner = geteuid(),
+		.ops = &ops,
+		.data = w,
+	};
+	int r = uv_loop_init(&w->loop);
+
+	if (r < 0)
+		return r;
+	r = broker_new(&w->broker, &w->loop, &cfg);
+	if (r < 0)
+		return r;
+	r = uv_poll_init(&w->loop, &w->pair, WORKER_FD_PAIR);
+	w->pair.data = w;
+	return r < 0 ? r : uv_poll_start(&w->pair, UV_READABLE, on_pair);
+}
+
+static int find_user(struct sandbox_user *ret, const char *name)
+{
+	struct user_ids ids;
+	int r;
+
+	if (!name)
+		return 0;
+	r = user_resolve_nss(&ids, name);
+	if (r < 0)
+		return r;
+	*ret = (struct sandbox_user){true, ids.uid, ids.gid};
+	return 0;
+}
+
+static int enter_sandbox(const struct options *opt)
+{
+	struct sandbox_user user = {0};
+	char missing[256];
+	int r = find_user(&user, opt->user);
+
+	if (r < 0)
+		return fail("user", r);
+	r = sandbox_enter(&user, missing, sizeof(missing));
+	if (r < 0)
+		return fail("sandbox", r);
+	malloc_trim(0); /* the filter was built on the heap */
+	if (missing[0])
+		log_info("ev=sandbox missing=\"%s\"", missing);
+	return -1;
+}
+
+/* Nobody is served before policy is there. */
+static void wait_for_config(struct worker *w)
+{
+	const struct ipc_msg ready = {.type = IPC_READY};
+
+	say(w, &ready);
+	while (!w->configured && !w->stopping && w->status == 0) {
+		struct pollfd p = {.fd = WORKER_FD_PAIR, .events = POLLIN};
+
+		if (poll(&p, 1, -1) > 0)
+			handle_one(w);
+	}
+}
+
+/* QEMU throws away what it has not read when the link is closed. */
+static void say_goodbye(struct worker *w)
+{
+	int fd = w->link_fd;
+	int waiting = 0;
+
+	broker_stop(w->broker);
+	for (int ms = 0; fd >= 0 && ms < GOODBYE_MS; ms += GOODBYE_STEP_MS) {
+		if (ioctl(fd, SIOCOUTQ, &waiting) < 0 || waiting == 0)
+			break;
+		poll(NULL, 0, GOODBYE_STEP_MS);
+	}
+}
+
+static void clean_up(struct worker *w)
+{
+	broker_free(w->broker);
+	uv_close((uv_handle_t *)&w->pair, NULL);
+	while (uv_run(&w->loop, UV_RUN_DEFAULT) != 0)
+		; /* once more if it was told to stop */
+	uv_loop_close(&w->loop);
+	if (w->link_fd >= 0)
+		close(w->link_fd);
+}
+
+int worker_run(const struct options *opt)
+{
+	struct worker w = {.link_fd = -1};
+	char name[96];
+	int r;
+
+	if (!started_by_supervisor()) {
+		fprintf(stderr,
+			"vmchanneld: --worker is for vmchanneld itself; "
+			"leave it out\n");
+		return EXIT_USAGE;
+	}
+	snprintf(name, sizeof(name), "vmchanneld: vm=%.64s role=worker",
+		 opt->vm);
+	log_init(name);
+	prctl(PR_SET_NAME, "vmchanneld-work");
+	syscall(SYS_close_range, (unsigned int)WORKER_FD_NUM, ~0u, 0u);
+	r = make_broker(&w, opt);
+	if (r < 0)
+		return fail("broker", r);
+	r = opt->sandbox ? enter_sandbox(opt) : -1;
+	if (r >= 0)
+		return r;
+	wait_for_config(&w);
+	if (!w.stopping && w.status == 0)
+		uv_run(&w.loop, UV_RUN_DEFAULT);
+	if (w.stopping)
+		say_goodbye(&w);
+	clean_up(&w);
+	return w.status;
+}

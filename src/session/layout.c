@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* layout.c - limits of a role, and where the arrays lie */
+#include "session/internal.h"
+
+#include <string.h>
+
+/* What the host keeps must serialise into this (dbus-vmstate). */
+#define STATE_MAX (1024u * 1024u)
+
+#define HOST_STREAMS  256u
+#define HOST_NAMES    64u
+#define HOST_POOL     (448u * 1024u)
+#define HOST_INFLIGHT (192u * 1024u)
+#define HOST_FRAMES   2048u /* frames_for(HOST_INFLIGHT) */
+
+_Static_assert(sizeof(struct vmc_session) + HOST_STREAMS * sizeof(struct slot) +
+			       2 * HOST_NAMES * sizeof(struct name_entry) +
+			       HOST_STREAMS * sizeof(struct reject) +
+			       HOST_FRAMES * (sizeof(struct frame_meta) +
+					      WIRE_HEADER) +
+			       HOST_INFLIGHT + FRESH_BYTES + VMC_MAX_FRAME +
+			       VMC_MAX_FRAME + HOST_POOL <
+		       STATE_MAX,
+	       "all state of a host session serialises below 1 MiB");
+
+void vmc_session_config_default(struct vmc_session_config *ret_cfg,
+				enum vmc_role role)
+{
+	bool host = role == VMC_ROLE_HOST;
+
+	*ret_cfg = (struct vmc_session_config){
+		.role = (uint32_t)role,
+		.max_streams = HOST_STREAMS,
+		.max_names = HOST_NAMES,
+		.max_frame = VMC_MAX_FRAME,
+		.rx_pool = host ? HOST_POOL : 4u * 1024u * 1024u,
+		.initial_window = 1024,
+		.max_window = 256u * 1024u,
+		.inflight_bytes = host ? HOST_INFLIGHT : 128u * 1024u,
+		/* The guest's must leave room for a preamble and some HELLOs
+		 * below 212,992, what QEMU's socket takes; the host has a
+		 * socket of its own that may fill. */
+		.inflight_charge = host ? 512u * 1024u : 160u * 1024u,
+		.inflight_writes = host ? 1024 : 240,
+		.ack_delay_us = 10000,
+		.hello_retry_us = 50000,
+		.hello_retry_max_us = 2000000,
+		.partial_us = 1000000,
+		.stall_us = 5000000,
+		.grace_us = 300000000,
+		.opens_per_s = 2000,
+		.control_per_s = 20000,
+		.version_min = WIRE_VERSION,
+		.version_max = WIRE_VERSION,
+		.grease = 1,
+	};
+}
+
+static bool within(uint64_t v, uint64_t min, uint64_t max)
+{
+	return v >= min && v <= max;
+}
+
+bool config_valid(const struct vmc_session_config *c)
+{
+	return c->role <= VMC_ROLE_GUEST &&
+	       within(c->max_streams, 1, VMC_MAX_STREAMS) &&
+	       within(c->max_names, 1, VMC_MAX_NAMES) &&
+	       within(c->max_frame, VMC_MIN_FRAME, VMC_MAX_FRAME) &&
+	       within(c->rx_pool, 1, VMC_MAX_POOL) &&
+	       within(c->initial_window, 1, VMC_MAX_WINDOW) &&
+	       within(c->max_window, c->initial_window, VMC_MAX_WINDOW) &&
+	       (uint64_t)c->max_streams * c->initial_window <= c->rx_pool &&
+	       within(c->inflight_bytes, 1, VMC_MAX_INFLIGHT) &&
+	       within(c->inflight_charge,
+		      tx_charge(c->max_frame) + CONTROL_CHARGE,
+		      2 * VMC_MAX_INFLIGHT) &&
+	       within(c->inflight_writes, 2 * CONTROL_WRITES, 4096) &&
+	       c->hello_retry_us >= 1 &&
+	       c->hello_retry_max_us >= c->hello_retry_us &&
+	       c->version_min >= 1 && c->version_min <= c->version_max &&
+	       !(c->features_required & ~c->features_offered);
+}
+
+static uint32_t pow2_at_least(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static uint32_t clamp(uint32_t v, uint32_t min, uint32_t max)
+{
+	return v < min ? min : v > max ? max : v;
+}
+
+/* Un-acked frames: mean payload of 96 bytes before this limit bites. */
+static uint32_t frames_for(uint32_t inflight_bytes)
+{
+	return pow2_at_least(clamp(inflight_bytes / 96, 64, 2048));
+}
+
+/* A pool is cut so that its tail waste (two chunks per stream) stays small. */
+static uint32_t chunk_for(uint32_t pool)
+{
+	uint32_t c = 64;
+
+	while (c < 4096 && c * 2 * 448 <= pool)
+		c *= 2;
+	return c;
+}
+
+static uint32_t place(uint32_t *total, uint64_t n, uint64_t size)
+{
+	uint32_t at = *total;
+
+	*total = (uint32_t)((at + n * size + 63) & ~UINT64_C(63));
+	return at;
+}
+
+void layout_compute(struct layout *l, const struct vmc_session_config *c)
+{
+	uint32_t t = 0;
+
+	memset(l, 0, sizeof(*l));
+	l->n_hash = pow2_at_least(2 * c->max_streams);
+	l->n_frames = frames_for(c->inflight_bytes);
+	l->n_units = pow2_at_least(c->inflight_writes);
+	l->chunk_size = chunk_for(c->rx_pool);
+	/* A queue of q bytes holds at most q / chunk + 2 chunks. */
+	l->n_chunks = c->rx_pool / l->chunk_size + 2 * c->max_streams;
+	/* Payload, headers, and what is lost at the end when it wraps. */
+	l->ring_size = c->inflight_bytes + FRESH_BYTES +
+		       l->n_frames * (WIRE_HEADER + 8) + 2 * c->max_frame;
+	l->input_size = 4 * c->max_frame;
+
+	place(&t, 1, sizeof(struct vmc_session));
+	l->slots = place(&t, c->max_streams, sizeof(struct slot));
+	l->hash = place(&t, l->n_hash, sizeof(uint16_t));
+	l->ctl = place(&t, c->max_streams, sizeof(struct link));
+	l->evl = place(&t, c->max_streams, sizeof(struct link));
+	l->sched = place(&t, 1, sched_size(c->max_streams));
+	l->names_local = place(&t, c->max_names, sizeof(struct name_entry));
+	l->names_peer = place(&t, c->max_names, sizeof(struct name_entry));
+	l->rejects = place(&t, c->max_streams, sizeof(struct reject));
+	l->frames = place(&t, l->n_frames, sizeof(struct frame_meta));
+	l->units = place(&t, l->n_units, sizeof(struct unit));
+	l->chunk_next = place(&t, l->n_chunks, sizeof(uint16_t));
+	l->ring = place(&t, l->ring_size, 1);
+	l->input = place(&t, l->input_size, 1);
+	l->chunks = place(&t, l->n_chunks, l->chunk_size);
+	l->total = t;
+}
+
+size_t vmc_session_size(const struct vmc_session_config *cfg)
+{
+	struct layout l;
+
+	if (!config_valid(cfg))
+		return 0;
+	layout_compute(&l, cfg);
+	return l.total;
+}

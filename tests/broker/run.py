@@ -1,0 +1,710 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""run.py HOST_BROKER AGENT - two brokers, real processes, no VM; TAP."""
+import hashlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import vmc
+
+HOST_BROKER, AGENT = sys.argv[1], sys.argv[2]
+BIG = int(os.environ.get("VMC_TEST_BYTES", 64 << 20))
+
+
+class Pair:
+    """A host-role broker and an agent joined by a unix socket."""
+
+    def __init__(self, top):
+        self.top = top
+        self.host = f"{top}/h/test"
+        self.guest = f"{top}/g/host"
+        self.link = f"{top}/link"
+        self.config = f"{top}/config"
+        for d in ("h", "g", "config/policy.d", "config/services.d"):
+            os.makedirs(f"{top}/{d}", exist_ok=True)
+        with open(f"{self.config}/services.d/org.test.cat.conf", "w") as f:
+            f.write("[Service]\nCommand=/bin/cat\nMaxStreams=2\n")
+        self.procs = {}
+        self.start_host()
+        self.start_agent()
+
+    def start_host(self):
+        self.procs["host"] = subprocess.Popen(
+            [HOST_BROKER, f"{self.top}/h", self.link])
+        vmc.wait_for(lambda: os.path.exists(f"{self.host}/connect"))
+
+    def start_agent(self):
+        self.procs["agent"] = subprocess.Popen(
+            [AGENT, "--device", self.link, "--dir", f"{self.top}/g",
+             "--config", self.config])
+        vmc.wait_for(lambda: os.path.exists(f"{self.guest}/connect"))
+        self.wait_up()
+
+    def wait_up(self):
+        for d in (self.host, self.guest):
+            vmc.wait_for(
+                lambda: vmc.call(d, "GetInfo")["link"] == "up")
+
+    def stop(self, name):
+        p = self.procs.pop(name)
+        p.terminate()
+        return p.wait(20)
+
+    def sides(self):
+        return ((self.host, self.guest), (self.guest, self.host))
+
+
+TESTS = []
+
+
+def test(fn):
+    TESTS.append(fn)
+    return fn
+
+
+def equal(a, b):
+    assert a == b, f"{a!r} != {b!r}"
+
+
+def wait_channel(directory, name, present=True):
+    def look():
+        names = [c["name"] for c in vmc.call(directory, "List")["channels"]
+                 if c["side"] == "peer"]
+        return (name in names) == present
+    vmc.wait_for(look)
+
+
+def ended(directory, ident):
+    def look():
+        s = vmc.call(directory, "StreamStatus", id=ident)["stream"]
+        return s if s["state"] == "ended" else None
+    return vmc.wait_for(look)
+
+
+@test
+def info_says_who_is_there(p):
+    host, guest = vmc.call(p.host, "GetInfo"), vmc.call(p.guest, "GetInfo")
+    equal((host["side"], guest["side"]), ("host", "guest"))
+    equal((host["vm"], guest["vm"]), ("test", "host"))
+    equal(host["peer_instance"], guest["instance"])
+    equal(guest["peer_instance"], host["instance"])
+    equal(guest["pid"], p.procs["agent"].pid)
+
+
+@test
+def connect_and_listen_both_ways(p):
+    for here, there in p.sides():
+        lis = vmc.Listener(there, "org.test.echo")
+        wait_channel(here, "org.test.echo")
+        a, ident, b, info = vmc.join(here, lis)
+        equal(info["caller"]["uid"], os.getuid())
+        a.sendall(b"to there")
+        b.sendall(b"to here")
+        equal(vmc.read_exact(b, 8), b"to there")
+        equal(vmc.read_exact(a, 7), b"to here")
+        live = vmc.call(here, "StreamStatus", id=ident)["stream"]
+        equal((live["state"], live["direction"]), ("open", "outgoing"))
+        a.close()
+        b.close()
+        lis.close()
+        wait_channel(here, "org.test.echo", False)
+
+
+@test
+def half_close(p):
+    for here, there in p.sides():
+        lis = vmc.Listener(there, "org.test.half")
+        wait_channel(here, "org.test.half")
+        a, ident, b, info = vmc.join(here, lis)
+        a.sendall(b"question")
+        a.shutdown(socket.SHUT_WR)
+        equal(vmc.read_all(b), b"question")
+        b.sendall(b"answer")
+        b.close()
+        equal(vmc.read_all(a), b"answer")
+        a.close()
+        s = ended(here, ident)
+        equal((s["reason"], s["bytes_out"], s["bytes_in"]), ("ok", 8, 6))
+        s = ended(there, info["id"])
+        equal((s["reason"], s["bytes_out"], s["bytes_in"]), ("ok", 6, 8))
+        lis.close()
+        wait_channel(here, "org.test.half", False)
+
+
+@test
+def the_connect_socket(p):
+    lis = vmc.Listener(p.guest, "org.test.raw")
+    wait_channel(p.host, "org.test.raw")
+    got = []
+
+    def serve():
+        s, _ = lis.accept()
+        got.append(vmc.read_all(s))
+        s.sendall(b"bye")
+        s.close()
+    t = threading.Thread(target=serve)
+    t.start()
+    # Bytes right behind the line belong to the stream.
+    s, first = vmc.raw(p.host, b"CONNECT org.test.raw\nhello")
+    assert first.startswith("OK "), first
+    s.sendall(b" world")
+    s.shutdown(socket.SHUT_WR)
+    equal(vmc.read_all(s), b"bye")
+    t.join()
+    equal(got, [b"hello world"])
+    equal(ended(p.host, first.split()[1])["reason"], "ok")
+    lis.close()
+    wait_channel(p.host, "org.test.raw", False)
+
+
+@test
+def the_connect_line_in_pieces(p):
+    lis = vmc.Listener(p.host, "org.test.slow")
+    wait_channel(p.guest, "org.test.slow")
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(vmc.TIMEOUT)
+    s.connect(f"{p.guest}/connect")
+    for c in b"CONNECT org.test.slow\n":
+        s.sendall(bytes([c]))
+        time.sleep(0.002)
+    b, _ = lis.accept()
+    assert vmc.line(s).startswith("OK ")
+    s.close()
+    b.close()
+    lis.close()
+    wait_channel(p.guest, "org.test.slow", False)
+
+
+@test
+def bad_lines(p):
+    bad = [
+        (b"\n", "protocol"), (b"connect org.test.x\n", "protocol"),
+        (b"CONNECT\n", "protocol"), (b"CONNECT \n", "protocol"),
+        (b"CONNECT ../x\n", "protocol"), (b"CONNECT a/b\n", "protocol"),
+        (b"CONNECT a\0b\n", "protocol"), (b"CONNECT " + b"a" * 65 + b"\n",
+                                          "protocol"),
+        (b"C" * 128, "protocol"), (b"CONNECT no.such.channel\n",
+                                   "no-service"),
+    ]
+    for here, _ in p.sides():
+        for text, word in bad:
+            s, first = vmc.raw(here, text)
+            equal(first.split()[:2], ["ERR", word])
+            equal(s.recv(1), b"")
+            s.close()
+
+
+@test
+def errors_of_calls(p):
+    def fails(name, method, params=None, directory=p.host, **flags):
+        c = vmc.Control(directory)
+        try:
+            c.call(method, params, **flags)
+        except vmc.Error as e:
+            equal(e.name, name)
+            return e.params
+        finally:
+            c.close()
+        raise AssertionError(f"{method} did not fail")
+    up = {"upgrade": True}
+    fails("NoSuchChannel", "Connect", {"channel": "no.such"}, **up)
+    fails("InvalidName", "Connect", {"channel": "../etc"}, **up)
+    fails("InvalidName", "Listen", {"channel": ".x"}, more=True)
+    fails("NeedsUpgrade", "Connect", {"channel": "no.such"})
+    fails("NeedsMore", "Listen", {"channel": "org.test.x"})
+    fails("NeedsMore", "Monitor")
+    fails("NameInUse", "Listen", {"channel": "org.varlink.service"},
+          more=True)
+    fails("NoSuchToken", "Accept", {"token": "0" * 32}, **up)
+    fails("NoSuchToken", "Reject", {"token": ""})
+    fails("NoSuchStream", "StreamStatus", {"id": "1"})
+    equal(fails("InvalidParameter", "Connect", {}, **up),
+          {"parameter": "channel"})
+    equal(fails("InvalidParameter", "Connect", {"channel": 1}, **up),
+          {"parameter": "channel"})
+    equal(fails("InvalidParameter", "List", {"x": 1}), {"parameter": "x"})
+    fails("MethodNotFound", "Nothing")
+    fails("InterfaceNotFound", "a.b.C")
+    # One connection goes on after an error.
+    c = vmc.Control(p.host)
+    c.send("Nothing")
+    c.send("GetInfo")
+    try:
+        c.reply()
+    except vmc.Error as e:
+        equal(e.name, "MethodNotFound")
+    equal(c.reply()["vm"], "test")
+
+
+@test
+def name_in_use(p):
+    a = vmc.Listener(p.guest, "org.test.one")
+    try:
+        vmc.Listener(p.guest, "org.test.one")
+        raise AssertionError("announced twice")
+    except vmc.Error as e:
+        equal(e.name, "NameInUse")
+    a.close()
+    vmc.wait_for(lambda: "org.test.one" not in
+                 [c["name"] for c in vmc.call(p.guest, "List")["channels"]])
+    vmc.Listener(p.guest, "org.test.one").close()
+
+
+@test
+def reject_and_withdraw(p):
+    lis = vmc.Listener(p.guest, "org.test.no")
+    wait_channel(p.host, "org.test.no")
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(vmc.TIMEOUT)
+    s.connect(f"{p.host}/connect")
+    s.sendall(b"CONNECT org.test.no\n")
+    vmc.call(p.guest, "Reject", token=lis.waiting()["token"])
+    equal(vmc.line(s).split()[:2], ["ERR", "denied"])
+    s2 = socket.socket(socket.AF_UNIX)
+    s2.settimeout(vmc.TIMEOUT)
+    s2.connect(f"{p.host}/connect")
+    s2.sendall(b"CONNECT org.test.no\n")
+    lis.waiting()
+    lis.close()
+    equal(vmc.line(s2).split()[:2], ["ERR", "withdrawn"])
+
+
+@test
+def a_program_that_closes_first(p):
+    lis = vmc.Listener(p.guest, "org.test.first")
+    wait_channel(p.host, "org.test.first")
+    a, ident, b, info = vmc.join(p.host, lis)
+    b.sendall(b"bye")
+    b.close()
+    equal(vmc.read_all(a), b"bye")
+    # Nobody reads any more: after a moment writing fails.
+
+    def write_fails():
+        try:
+            a.sendall(b"")
+            a.sendall(b"x")
+            return False
+        except OSError:
+            return True
+    time.sleep(0.1)
+    assert write_fails()
+    a.close()
+    # No byte was lost, so that is an orderly end.
+    equal(ended(p.host, ident)["reason"], "ok")
+    equal(ended(p.guest, info["id"])["reason"], "ok")
+    lis.close()
+    wait_channel(p.host, "org.test.first", False)
+
+
+@test
+def a_program_that_dies(p):
+    for unread in (10, 1 << 20):
+        lis = vmc.Listener(p.guest, "org.test.dies")
+        wait_channel(p.host, "org.test.dies")
+        a, ident, b, info = vmc.join(p.host, lis)
+        a.setblocking(False)
+        sent = a.send(b"x" * unread)
+        vmc.wait_for(lambda: select.select([b], [], [], 0)[0])
+        time.sleep(0.1)
+        b.close()
+        a.settimeout(vmc.TIMEOUT)
+        equal(vmc.read_all(a), b"")
+        a.close()
+        equal(ended(p.host, ident)["reason"], "app-gone")
+        equal(ended(p.guest, info["id"])["reason"], "app-gone")
+        lis.close()
+        wait_channel(p.host, "org.test.dies", False)
+
+
+def transfer(here, there, channel, n):
+    lis = vmc.Listener(there, channel)
+    wait_channel(here, channel)
+    a, ident, b, info = vmc.join(here, lis)
+    block = os.urandom(1 << 20)
+    sent, got = hashlib.sha256(), hashlib.sha256()
+
+    def write():
+        left = n
+        while left:
+            part = block[:min(len(block), left)]
+            sent.update(part)
+            a.sendall(part)
+            left -= len(part)
+        a.shutdown(socket.SHUT_WR)
+    t = threading.Thread(target=write)
+    start = time.monotonic()
+    t.start()
+    total = 0
+    while True:
+        data = b.recv(1 << 18)
+        if not data:
+            break
+        total += len(data)
+        got.update(data)
+    took = time.monotonic() - start
+    t.join()
+    b.close()
+    equal(vmc.read_all(a), b"")
+    a.close()
+    equal((total, got.hexdigest()), (n, sent.hexdigest()))
+    s = ended(here, ident)
+    equal((s["reason"], s["bytes_out"]), ("ok", n))
+    lis.close()
+    wait_channel(here, channel, False)
+    print(f"# {n >> 20} MiB in {took:.2f} s, {n / took / (1 << 20):.0f} MiB/s")
+
+
+@test
+def big_transfer_each_way(p):
+    transfer(p.guest, p.host, "org.test.big", BIG)
+    transfer(p.host, p.guest, "org.test.big", BIG)
+
+
+@test
+def a_reader_that_never_reads(p):
+    for here, there in p.sides():
+        lis = vmc.Listener(there, "org.test.stuck")
+        ok = vmc.Listener(there, "org.test.fine")
+        wait_channel(here, "org.test.stuck")
+        wait_channel(here, "org.test.fine")
+        a, ident, b, _ = vmc.join(here, lis)
+        a.setblocking(False)
+        written, quiet = 0, 0
+        while quiet < 20:
+            try:
+                written += a.send(b"x" * 65536)
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+                time.sleep(0.01)
+        # The other stream does not notice.
+        c, _, d, _ = vmc.join(here, ok)
+        for i in range(100):
+            c.sendall(b"ping")
+            equal(vmc.read_exact(d, 4), b"ping")
+        # And when it reads at last, nothing was lost.
+        a.setblocking(True)
+        a.shutdown(socket.SHUT_WR)
+        equal(len(vmc.read_all(b)), written)
+        for s in (a, b, c, d):
+            s.close()
+        lis.close()
+        ok.close()
+        wait_channel(here, "org.test.fine", False)
+
+
+@test
+def two_hundred_streams(p):
+    n = 200
+    for here, there in p.sides():
+        lis = vmc.Listener(there, "org.test.many")
+        wait_channel(here, "org.test.many")
+        pairs = []
+        for i in range(n):
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(vmc.TIMEOUT)
+            s.connect(f"{here}/connect")
+            s.sendall(b"CONNECT org.test.many\nstream %d\n" % i)
+            b, _ = lis.accept()
+            pairs.append((s, b))
+        for i, (s, b) in enumerate(pairs):
+            assert vmc.line(s).startswith("OK ")
+            equal(vmc.line(b), f"stream {i}\n")
+            b.sendall(b"back %d\n" % i)
+        for i, (s, b) in enumerate(pairs):
+            equal(vmc.line(s), f"back {i}\n")
+        equal(len([s for s in _streams(here) if s["state"] == "open"]), n)
+        for s, b in pairs:
+            s.close()
+            b.close()
+        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        lis.close()
+        wait_channel(here, "org.test.many", False)
+
+
+def _streams(directory):
+    c = vmc.Control(directory)
+    out = []
+    c.send("Streams", more=True)
+    while True:
+        out += c.reply()["streams"]
+        if not c.continues:
+            c.close()
+            return out
+
+
+@test
+def message_boundaries(p):
+    lis = vmc.Listener(p.guest, "org.test.msg", messages=True)
+    wait_channel(p.host, "org.test.msg")
+    try:
+        vmc.connect(p.host, "org.test.msg")
+        raise AssertionError("bytes joined messages")
+    except vmc.Error as e:
+        equal((e.name, e.params["reason"]), ("Refused", "mode"))
+    a, _, b, _ = vmc.join(p.host, lis)
+    msg = (5).to_bytes(4, "little") + b"hello"
+    a.sendall(msg)
+    equal(vmc.read_exact(b, 9), msg)
+    a.close()
+    b.close()
+    a, ident, b, info = vmc.join(p.host, lis)
+    a.sendall(((1 << 20) + 1).to_bytes(4, "little") + b"x" * 100)
+    equal(vmc.read_all(b), b"")
+    equal(ended(p.guest, info["id"])["reason"], "too-big")
+    equal(ended(p.host, ident)["reason"], "too-big")
+    a.close()
+    b.close()
+    lis.close()
+    wait_channel(p.host, "org.test.msg", False)
+
+
+@test
+def a_service(p):
+    wait_channel(p.host, "org.test.cat")
+    socks = []
+    for i in range(2):
+        s, first = vmc.raw(p.host, b"CONNECT org.test.cat\n")
+        assert first.startswith("OK "), first
+        s.sendall(b"meow %d\n" % i)
+        equal(vmc.line(s), f"meow {i}\n")
+        socks.append(s)
+    # MaxStreams=2: the third waits for one to end.
+    third = socket.socket(socket.AF_UNIX)
+    third.settimeout(vmc.TIMEOUT)
+    third.connect(f"{p.host}/connect")
+    third.sendall(b"CONNECT org.test.cat\nlate\n")
+    equal(select.select([third], [], [], 0.3)[0], [])
+    for s in socks:
+        s.shutdown(socket.SHUT_WR)
+        equal(vmc.read_all(s), b"")
+        s.close()
+    assert vmc.line(third).startswith("OK ")
+    equal(vmc.line(third), "late\n")
+    third.close()
+
+
+@test
+def reload_changes_services_and_policy(p):
+    name = f"{p.config}/services.d/org.test.new.conf"
+    with open(name, "w") as f:
+        f.write("[Service]\nCommand=/bin/echo hi\n")
+    vmc.call(p.guest, "Reload")
+    wait_channel(p.host, "org.test.new")
+    s, first = vmc.raw(p.host, b"CONNECT org.test.new\n")
+    equal(vmc.read_all(s), b"hi\n")
+    rules = f"{p.config}/policy.d/10-test.conf"
+    with open(rules, "w") as f:
+        f.write("connect org.test.new host deny\n")
+    vmc.call(p.guest, "Reload")
+    s, first = vmc.raw(p.host, b"CONNECT org.test.new\n")
+    equal(first.split()[:2], ["ERR", "denied"])
+    who = {"side": "host", "uid": 0, "gid": 0}
+    v = vmc.call(p.guest, "CheckPolicy", operation="connect",
+                 channel="org.test.new", caller=who)
+    equal(v["allowed"], False)
+    assert v["rule"].endswith("10-test.conf:1"), v
+    with open(rules, "w") as f:
+        f.write("nonsense\n")
+    try:
+        vmc.call(p.guest, "Reload")
+        raise AssertionError("bad policy was taken")
+    except vmc.Error as e:
+        equal(e.name, "ConfigError")
+        assert "10-test.conf:1" in e.params["detail"], e.params
+    os.unlink(rules)
+    os.unlink(name)
+    vmc.call(p.guest, "Reload")
+    wait_channel(p.host, "org.test.new", False)
+
+
+@test
+def the_agents_own_varlink_service(p):
+    s, first = vmc.raw(p.host, b"CONNECT org.varlink.service\n")
+    assert first.startswith("OK "), first
+    s.sendall(b'{"method":"org.varlink.service.GetInfo"}\0')
+    data = b""
+    while not data.endswith(b"\0"):
+        data += s.recv(4096)
+    info = vmc.json.loads(data[:-1])["parameters"]
+    equal(info["product"], "vmchannel-agent")
+    # Its control methods are not for the other side.
+    s.sendall(b'{"method":"org.vmchannel.Broker.List"}\0')
+    data = b""
+    while not data.endswith(b"\0"):
+        data += s.recv(4096)
+    assert b"InterfaceNotFound" in data or b"MethodNotFound" in data, data
+    s.close()
+    c = vmc.Control(p.host)
+    text = c.call("org.varlink.service.GetInterfaceDescription",
+                  {"interface": "org.vmchannel.Broker"})["description"]
+    assert "method Monitor" in text
+
+
+@test
+def monitor(p):
+    m = vmc.Control(p.host)
+    m.send("Monitor", {"snapshot": True}, more=True)
+    seen = []
+    while not seen or seen[-1]["type"] != "snapshot-end":
+        seen.append(m.reply()["event"])
+    types = [e["type"] for e in seen]
+    assert "link-up" in types and "peer-up" in types, types
+    equal({e["seq"] for e in seen}, {0})
+    lis = vmc.Listener(p.guest, "org.test.mon")
+    e = m.reply()["event"]
+    equal((e["type"], e["channel"], e["side"]),
+          ("channel-added", "org.test.mon", "peer"))
+    first = e["seq"]
+    a, ident, b, _ = vmc.join(p.host, lis)
+    e = m.reply()["event"]
+    equal((e["type"], e["seq"]), ("stream-opened", first + 1))
+    a.close()
+    b.close()
+    e = m.reply()["event"]
+    equal((e["type"], e["seq"]), ("stream-closed", first + 2))
+    lis.close()
+    e = m.reply()["event"]
+    equal((e["type"], e["seq"]), ("channel-removed", first + 3))
+    # Again from a number that is remembered.
+    n = vmc.Control(p.host)
+    n.send("Monitor", {"after": first, "instance": e["instance"]}, more=True)
+    equal([n.reply()["event"]["seq"] for _ in range(3)],
+          [first + 1, first + 2, first + 3])
+
+
+@test
+def a_monitor_that_does_not_read(p):
+    m = vmc.Control(p.guest)
+    m.send("Monitor", more=True)
+    for i in range(1500):
+        lis = vmc.Listener(p.guest, "org.test.flap")
+        lis.close()
+        vmc.wait_for(lambda: "org.test.flap" not in
+                     [c["name"] for c in
+                      vmc.call(p.guest, "List")["channels"]])
+    types, last, lost = set(), 0, 0
+    m.sock.settimeout(1)
+    try:
+        while True:
+            e = m.reply()["event"]
+            if e["type"] == "lost":
+                lost += e["lost"]
+            types.add(e["type"])
+            last = e["seq"]
+    except socket.timeout:
+        pass
+    assert "lost" in types and lost > 0, types
+    equal(last, vmc.call(p.guest, "Stats")["broker"]["events"])
+
+
+@test
+def hostile_local_clients(p):
+    held = []
+    for i in range(70):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(vmc.TIMEOUT)
+        s.connect(f"{p.guest}/connect")
+        held.append(s)
+    for text in (b"garbage\0", b"{}\0", b"[]\0", b'{"method":1}\0',
+                 b"{" * 70000, b'{"method":"' + b"x" * 70000 + b'"}\0'):
+        c = vmc.Control(p.guest)
+        try:
+            c.sock.sendall(text)
+            equal(c.sock.recv(4096), b"")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        c.close()
+    # Nobody else is disturbed.
+    equal(vmc.call(p.guest, "GetInfo")["link"], "up")
+    for s in held:
+        s.close()
+
+
+@test
+def the_link_is_cut(p):
+    lis = vmc.Listener(p.guest, "org.test.cut")
+    wait_channel(p.host, "org.test.cut")
+    a, _, b, _ = vmc.join(p.host, lis)
+    p.procs["host"].send_signal(signal.SIGUSR1)
+    time.sleep(0.1)
+    p.wait_up()
+    lis.close()
+    a.close()
+    b.close()
+
+
+@test
+def the_agent_is_restarted(p):
+    lis = vmc.Listener(p.guest, "org.test.gone")
+    wait_channel(p.host, "org.test.gone")
+    a, ident, b, _ = vmc.join(p.host, lis)
+    equal(p.stop("agent"), 0)
+    equal(vmc.read_all(a), b"")
+    equal(ended(p.host, ident)["reason"], "shutdown")
+    wait_channel(p.host, "org.test.gone", False)
+    p.start_agent()
+    transfer(p.host, p.guest, "org.test.again", 1 << 20)
+    p.procs["agent"].kill()
+    p.procs.pop("agent").wait()
+    p.start_agent()
+    transfer(p.guest, p.host, "org.test.again", 1 << 20)
+
+
+@test
+def a_directory_in_use(p):
+    r = subprocess.run([AGENT, "--device", p.link, "--dir", f"{p.top}/g"],
+                       stderr=subprocess.PIPE, timeout=20, check=False)
+    equal(r.returncode, 1)
+    assert b"in use" in r.stderr, r.stderr
+
+
+@test
+def wrong_use(p):
+    for args, status in ((["--help"], 0), (["--version"], 0),
+                         (["--nonsense"], 2), (["x"], 2)):
+        r = subprocess.run([AGENT, *args], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=20, check=False)
+        equal(r.returncode, status)
+
+
+@test
+def ends_in_order(p):
+    equal(p.stop("agent"), 0)
+    equal(p.stop("host"), 0)
+    equal(os.path.exists(p.guest), False)
+    equal(os.path.exists(p.host), False)
+
+
+def main():
+    failed = 0
+    wanted = sys.argv[3:]
+    tests = [t for t in TESTS if not wanted or t.__name__ in wanted]
+    print(f"1..{len(tests)}")
+    with tempfile.TemporaryDirectory(prefix="vmc") as top:
+        p = Pair(top)
+        for i, fn in enumerate(tests, 1):
+            try:
+                fn(p)
+                print(f"ok {i} {fn.__name__}", flush=True)
+            except Exception as e:  # any failure is a failed test
+                failed += 1
+                where = e.__traceback__
+                while where.tb_next:
+                    where = where.tb_next
+                print(f"not ok {i} {fn.__name__}\n#   {type(e).__name__}: {e}"
+                      f" (line {where.tb_lineno})", flush=True)
+        for q in p.procs.values():
+            q.kill()
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""A minimal client of the broker's two sockets, for tests."""
+import json
+import socket
+import time
+
+TIMEOUT = 20
+
+
+class Error(Exception):
+    def __init__(self, name, params):
+        super().__init__(f"{name} {params}")
+        self.name = name.rsplit(".", 1)[-1]
+        self.params = params
+
+
+class Control:
+    """One connection to "control"."""
+
+    def __init__(self, directory):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(f"{directory}/control")
+        self.continues = False
+
+    def send(self, method, params=None, **flags):
+        if "." not in method:
+            method = "org.vmchannel.Broker." + method
+        msg = {"method": method, "parameters": params or {}, **flags}
+        self.sock.sendall(json.dumps(msg).encode() + b"\0")
+
+    def reply(self):
+        """One message, and not a byte more: a stream may follow it."""
+        out = b""
+        while not out.endswith(b"\0"):
+            data = self.sock.recv(65536, socket.MSG_PEEK)
+            if not data:
+                raise EOFError
+            end = data.find(b"\0")
+            out += self.sock.recv(end + 1 if end >= 0 else len(data))
+        msg = json.loads(out[:-1])
+        self.continues = bool(msg.get("continues"))
+        if msg.get("error"):
+            raise Error(msg["error"], msg.get("parameters", {}))
+        return msg.get("parameters", {})
+
+    def call(self, method, params=None, **flags):
+        self.send(method, params, **flags)
+        return self.reply()
+
+    def close(self):
+        self.sock.close()
+
+
+def call(directory, method, **params):
+    c = Control(directory)
+    try:
+        return c.call(method, params)
+    finally:
+        c.close()
+
+
+def connect(directory, channel, messages=None):
+    """Connect by the control socket: (socket, id)."""
+    c = Control(directory)
+    params = {"channel": channel}
+    if messages is not None:
+        params["messages"] = messages
+    try:
+        ident = c.call("Connect", params, upgrade=True)["id"]
+    except Exception:
+        c.close()
+        raise
+    return c.sock, ident
+
+
+def join(directory, listener):
+    """Connect there from here: (socket, id) here, (socket, info) there."""
+    c = Control(directory)
+    params = {"channel": listener.channel}
+    if listener.messages is not None:
+        params["messages"] = listener.messages
+    c.send("Connect", params, upgrade=True)
+    sock, info = listener.accept()
+    ident = c.reply()["id"]
+    return c.sock, ident, sock, info
+
+
+def line(sock):
+    out = b""
+    while not out.endswith(b"\n"):
+        data = sock.recv(1)
+        if not data:
+            break
+        out += data
+    return out.decode()
+
+
+def raw(directory, text):
+    """Connect by the connect socket: (socket, first line)."""
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(TIMEOUT)
+    s.connect(f"{directory}/connect")
+    s.sendall(text)
+    return s, line(s)
+
+
+class Listener:
+    def __init__(self, directory, channel, messages=None):
+        self.directory = directory
+        self.channel, self.messages = channel, messages
+        self.control = Control(directory)
+        params = {"channel": channel}
+        if messages is not None:
+            params["messages"] = messages
+        first = self.control.call("Listen", params, more=True)
+        assert "token" not in first or first["token"] is None, first
+
+    def waiting(self):
+        return self.control.reply()
+
+    def accept(self):
+        info = self.waiting()
+        c = Control(self.directory)
+        c.call("Accept", {"token": info["token"]}, upgrade=True)
+        return c.sock, info
+
+    def close(self):
+        self.control.close()
+
+
+def read_all(sock):
+    out = bytearray()
+    while True:
+        data = sock.recv(1 << 16)
+        if not data:
+            return bytes(out)
+        out += data
+
+
+def read_exact(sock, n):
+    out = bytearray()
+    while len(out) < n:
+        data = sock.recv(min(1 << 16, n - len(out)))
+        if not data:
+            break
+        out += data
+    return bytes(out)
+
+
+def wait_for(what, timeout=TIMEOUT):
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        value = what()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise TimeoutError(what)
