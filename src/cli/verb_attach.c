@@ -23,6 +23,10 @@
 #define QMP_TIMEOUT_MS 10000
 /* A guest that boots, with an agent that starts last. */
 #define WAIT_MS 60000
+/* vmchanneld looks for QEMU's socket every now and then. */
+#define LINK_MS       10000
+#define LINK_STEP_MS  50
+#define LINK_WORD_MAX 16
 
 static const char *opt_qmp, *opt_config;
 static unsigned int opt_ports = QEMU_SPARE_DEFAULT;
@@ -120,15 +124,41 @@ static int plug(struct attach *at)
 
 /* ---- vmchanneld -------------------------------------------------------- */
 
-static bool is_served(const struct attach *at)
+/* State of vmchanneld's link (a word of its interface); "" if none serves. */
+static void ask_link(const char *vm, char *ret, size_t size)
 {
 	json_t *info = NULL;
 	char *error = NULL;
-	int r = ask_quiet(at->vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	int r = ask_quiet(vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
 
+	snprintf(ret, size, "%s", r == 0 ? ask_text(info, "link") : "");
 	json_decref(info);
 	free(error);
-	return r == 0;
+}
+
+static bool is_served(const struct attach *at)
+{
+	char link[LINK_WORD_MAX];
+
+	ask_link(at->vm, link, sizeof(link));
+	return link[0] != '\0';
+}
+
+/* It ends with QEMU only after it has seen it. */
+static int wait_link(const struct attach *at)
+{
+	char link[LINK_WORD_MAX];
+
+	for (int t = 0; t < LINK_MS; t += LINK_STEP_MS) {
+		ask_link(at->vm, link, sizeof(link));
+		if (link[0] != '\0' && strcmp(link, "down") != 0)
+			return CLI_OK;
+		poll(NULL, 0, LINK_STEP_MS);
+	}
+	return cli_error(CLI_FAILED,
+			 "%s: vmchanneld does not reach QEMU at %s; 'vmchannel "
+			 "doctor %s' says more",
+			 at->vm, at->link, at->vm);
 }
 
 static int make_directories(const struct attach *at)
@@ -194,27 +224,18 @@ static int report(const struct attach *at)
 	return CLI_OK;
 }
 
-static bool is_up(const char *vm)
-{
-	json_t *info = NULL;
-	char *error = NULL;
-	bool up = ask_quiet(vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error) ==
-			  0 &&
-		  strcmp(ask_text(info, "link"), "up") == 0;
-
-	json_decref(info);
-	free(error);
-	return up;
-}
-
 static int wait_agent(const char *vm)
 {
 	uint64_t deadline_us = cli_now_us() + WAIT_MS * 1000u;
-	bool up;
+	char link[LINK_WORD_MAX] = "";
+	bool up = false;
 
 	cli_progress_begin("waiting for the guest's agent");
-	while (!(up = is_up(vm)) && cli_now_us() < deadline_us) {
-		poll(NULL, 0, CLI_PROGRESS_MS);
+	while (!up && cli_now_us() < deadline_us) {
+		ask_link(vm, link, sizeof(link));
+		up = strcmp(link, "up") == 0;
+		if (!up)
+			poll(NULL, 0, CLI_PROGRESS_MS);
 		cli_progress_tick();
 	}
 	cli_progress_end();
@@ -242,7 +263,10 @@ static int attach(struct attach *at)
 	}
 	if (at->have_keeper)
 		keeper_forget(&at->keeper);
-	r = report(at);
+	if (!opt_no_daemon)
+		r = wait_link(at);
+	if (r == CLI_OK)
+		r = report(at);
 	if (r == CLI_OK && opt_wait && !opt_no_daemon)
 		r = wait_agent(at->vm);
 	return r;
