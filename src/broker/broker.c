@@ -106,9 +106,9 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
 	b->inner = -1;
 	b->link.fd = -1;
 	b->n_handles = 1; /* the daemon's own reference */
-	r = init_tables(b, cfg);
+	r = init_session(b, cfg);
 	if (r == 0)
-		r = init_session(b, cfg);
+		r = init_tables(b, cfg);
 	if (r == 0)
 		r = init_loop(b, cfg);
 	if (r < 0) {

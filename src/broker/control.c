@@ -50,6 +50,7 @@ static int detach(struct control_conn *c)
 	s->n_unreserved -= c->unreserved;
 	uv_poll_stop(&c->poll);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
+	c->b->touched = true;
 	c->channel = NULL;
 	if (ch)
 		channel_remove(c->b, ch);
@@ -172,7 +173,11 @@ static bool conn_step(struct control_conn *c)
 		bad_client(c, r);
 	if (r <= 0)
 		return false;
-	control_dispatch(c, &msg);
+	/* Not a call: a reply, or nothing that varlink knows. */
+	if (msg.method[0] == '\0')
+		bad_client(c, VARLINK_ERR_TYPE);
+	else
+		control_dispatch(c, &msg);
 	varlink_msg_done(&msg);
 	return c->fd >= 0;
 }
@@ -184,6 +189,7 @@ static void conn_arm(struct control_conn *c)
 	if (c->fd < 0 || events == c->armed)
 		return;
 	c->armed = events;
+	c->b->touched = true;
 	uv_poll_start(&c->poll, events, on_poll);
 }
 
@@ -248,7 +254,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
 		conn_read(c);
 	if (c->fd >= 0)
 		control_wake(c);
-	pump_run(b);
+	pump_kick(b);
 }
 
 static int conn_new(struct broker *b, int fd, const struct creds *creds)

@@ -109,7 +109,7 @@ static void on_stop(struct broker *b, const struct vmc_event *ev,
 
 	(void)now_us;
 	if (st)
-		stream_stopped(st);
+		stream_stopped(st, ev->reason);
 }
 
 static void on_end(struct broker *b, const struct vmc_event *ev,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,8 +70,10 @@ struct stream *stream_new(struct broker *b, enum stream_state state)
 	struct stream *st;
 	uint32_t gen;
 
-	if (b->n_free == 0)
+	if (b->n_free == 0) {
+		b->count.limit_streams++;
 		return NULL;
+	}
 	st = &b->streams[b->free_slots[--b->n_free]];
 	gen = st->gen;
 	*st = (struct stream){
@@ -160,7 +163,7 @@ void stream_record(const struct broker *b, const struct stream *st,
 	strcpy(ret->channel, st->name);
 	if (vmc_stream_get_info(b->session, st->h, &info) < 0)
 		return;
-	ret->bytes_in = info.bytes_in;
+	ret->bytes_in = st->delivered;
 	ret->bytes_out = info.bytes_out;
 }
 
@@ -175,19 +178,34 @@ void stream_reset(struct broker *b, struct stream *st, unsigned int reason)
 	vmc_stream_reset(b->session, st->h, reason);
 }
 
-/* The program closed its end (or died): nothing can be delivered any more,
- * what it wrote still goes. */
-static void program_gone(struct broker *b, struct stream *st)
+/* Bytes wait for the program in the session. */
+static bool has_undelivered(const struct broker *b, const struct stream *st)
+{
+	struct vmc_stream_info info;
+
+	return vmc_stream_get_info(b->session, st->h, &info) == 0 &&
+	       info.rx_queued > 0;
+}
+
+/*
+ * The program closed its end (or died): nothing can be delivered any more,
+ * what it wrote still goes. A program may well close before the other one has
+ * finished; only if that cost bytes is it more than an orderly end, and both
+ * sides are told. @lost: it left bytes unread.
+ */
+static void program_gone(struct broker *b, struct stream *st, bool lost)
 {
 	if (st->state == STREAM_OPENING) {
 		stream_reset(b, st, VMC_REASON_APP_GONE);
 		return;
 	}
 	st->writable = false;
+	if (lost || has_undelivered(b, st))
+		st->cut = VMC_REASON_APP_GONE;
 	if (st->rx_done)
 		return;
 	st->rx_done = true;
-	vmc_stream_stop(b->session, st->h, VMC_REASON_APP_GONE);
+	vmc_stream_stop(b->session, st->h, st->cut);
 }
 
 void stream_events(struct broker *b, struct stream *st, uint32_t events)
@@ -197,12 +215,17 @@ void stream_events(struct broker *b, struct stream *st, uint32_t events)
 	if (!st->tx_done && (st->hup || (events & EPOLLIN)))
 		vmc_stream_ready(b->session, st->h);
 	if (events & (EPOLLHUP | EPOLLERR)) {
-		program_gone(b, st);
+		/* ERR: ECONNRESET, closed with bytes unread. */
+		program_gone(b, st, (events & EPOLLERR) != 0);
 		return;
 	}
 	if ((events & EPOLLOUT) && !st->writable) {
 		st->writable = true;
 		stream_deliver(b, st);
+		if (st->writable && st->state == STREAM_OPEN) {
+			pump_watch_room(b, st->fd, stream_ref(b, st), false);
+			st->wants_room = false;
+		}
 	}
 }
 
@@ -248,6 +271,16 @@ static ssize_t send_program(struct stream *st, struct iovec *iov, int n)
 		       : -1;
 }
 
+/* The program's socket is full: ask for an event unless we have one, which
+ * is edge-triggered, so it stays. */
+static void block(struct broker *b, struct stream *st)
+{
+	st->writable = false;
+	if (!st->wants_room)
+		pump_watch_room(b, st->fd, stream_ref(b, st), true);
+	st->wants_room = true;
+}
+
 /* Return: may there be more to do? */
 static bool deliver_some(struct broker *b, struct stream *st)
 {
@@ -269,15 +302,17 @@ static bool deliver_some(struct broker *b, struct stream *st)
 	}
 	sent = send_program(st, iov, n_iov);
 	if (sent < 0) {
-		program_gone(b, st);
+		program_gone(b, st, true);
 		return false;
 	}
 	if (st->messages) {
 		check_messages(st, iov, n_iov, &check, (size_t)sent);
 		st->check = check;
 	}
+	st->delivered += (uint64_t)sent;
 	vmc_stream_consume(b->session, st->h, (size_t)sent);
-	st->writable = sent == n;
+	if (sent < n)
+		block(b, st);
 	return st->writable;
 }
 
@@ -350,18 +385,27 @@ size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		return 0;
 	}
 	/* The end, or the program closed without reading what it had got
-	 * (ECONNRESET): program_gone() knows of that. */
+	 * (ECONNRESET): stream_events() knows of that. */
 	st->tx_done = true;
 	*ret_flags = VMC_PULL_FINISH;
 	return 0;
 }
 
-void stream_stopped(struct stream *st)
+void stream_stopped(struct stream *st, unsigned int reason)
 {
+	int unread = 0;
+
+	if (st->tx_done)
+		return;
 	st->tx_done = true;
+	if (reason != VMC_REASON_OK)
+		st->cut = (uint16_t)reason;
+	if (st->fd < 0)
+		return;
+	if (st->early || (ioctl(st->fd, FIONREAD, &unread) == 0 && unread > 0))
+		st->cut = VMC_REASON_APP_GONE;
 	/* The program's next write fails, as with any reader that left. */
-	if (st->fd >= 0)
-		shutdown(st->fd, SHUT_RD);
+	shutdown(st->fd, SHUT_RD);
 }
 
 void stream_opened(struct broker *b, struct stream *st)
@@ -380,10 +424,15 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 	struct event ev = {.type = EVENT_STREAM_CLOSED};
 	bool was_open = st->state == STREAM_OPEN;
 
+	/* What came after the program had closed was taken and dropped. */
+	if (was_open && st->delivered < bytes_in && st->cut == VMC_REASON_OK)
+		st->cut = VMC_REASON_APP_GONE;
+	if (reason == VMC_REASON_OK)
+		reason = st->cut;
 	stream_record(b, st, &ev.stream);
 	ev.stream.state = RECORD_ENDED;
 	ev.stream.reason = (uint16_t)reason;
-	ev.stream.bytes_in = bytes_in;
+	ev.stream.bytes_in = st->delivered;
 	ev.stream.bytes_out = bytes_out;
 	ev.reason = (uint16_t)reason;
 	status_add(&b->status, &ev.stream);

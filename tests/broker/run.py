@@ -277,24 +277,50 @@ def reject_and_withdraw(p):
 
 
 @test
-def a_program_that_dies(p):
-    lis = vmc.Listener(p.guest, "org.test.dies")
-    wait_channel(p.host, "org.test.dies")
+def a_program_that_closes_first(p):
+    lis = vmc.Listener(p.guest, "org.test.first")
+    wait_channel(p.host, "org.test.first")
     a, ident, b, info = vmc.join(p.host, lis)
+    b.sendall(b"bye")
     b.close()
-    equal(vmc.read_all(a), b"")
-    # Nobody reads: after a moment writing fails.
+    equal(vmc.read_all(a), b"bye")
+    # Nobody reads any more: after a moment writing fails.
+
     def write_fails():
         try:
+            a.sendall(b"")
             a.sendall(b"x")
             return False
         except OSError:
             return True
-    vmc.wait_for(write_fails)
+    time.sleep(0.1)
+    assert write_fails()
     a.close()
-    equal(ended(p.host, ident)["reason"], "app-gone")
+    # No byte was lost, so that is an orderly end.
+    equal(ended(p.host, ident)["reason"], "ok")
+    equal(ended(p.guest, info["id"])["reason"], "ok")
     lis.close()
-    wait_channel(p.host, "org.test.dies", False)
+    wait_channel(p.host, "org.test.first", False)
+
+
+@test
+def a_program_that_dies(p):
+    for unread in (10, 1 << 20):
+        lis = vmc.Listener(p.guest, "org.test.dies")
+        wait_channel(p.host, "org.test.dies")
+        a, ident, b, info = vmc.join(p.host, lis)
+        a.setblocking(False)
+        sent = a.send(b"x" * unread)
+        vmc.wait_for(lambda: select.select([b], [], [], 0)[0])
+        time.sleep(0.1)
+        b.close()
+        a.settimeout(vmc.TIMEOUT)
+        equal(vmc.read_all(a), b"")
+        a.close()
+        equal(ended(p.host, ident)["reason"], "app-gone")
+        equal(ended(p.guest, info["id"])["reason"], "app-gone")
+        lis.close()
+        wait_channel(p.host, "org.test.dies", False)
 
 
 def transfer(here, there, channel, n):
@@ -405,18 +431,13 @@ def two_hundred_streams(p):
 
 def _streams(directory):
     c = vmc.Control(directory)
-    c.send("Streams", more=True)
     out = []
+    c.send("Streams", more=True)
     while True:
-        data = c.sock.recv(1 << 16)
-        c.buf += data
-        while b"\0" in c.buf:
-            text, c.buf = c.buf.split(b"\0", 1)
-            msg = vmc.json.loads(text)
-            out += msg["parameters"]["streams"]
-            if not msg.get("continues"):
-                c.close()
-                return out
+        out += c.reply()["streams"]
+        if not c.continues:
+            c.close()
+            return out
 
 
 @test

@@ -1,0 +1,898 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""run.py VMCHANNELD AGENT MANPAGE [TEST...] - the real vmchanneld against a
+socket that behaves like QEMU's chardev, with the real agent or with hostile
+bytes behind it; TAP."""
+import contextlib
+import hashlib
+import os
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "broker"))
+import vmc  # noqa: E402
+
+VMCHANNELD, AGENT, MANPAGE = sys.argv[1:4]
+SANITIZED = bool(os.environ.get("VMC_TEST_SANITIZED"))
+EXTRA = ["--sandbox=off"] if SANITIZED else []
+MEMORY_KB = 4096  # both processes, RssAnon + RssShmem
+OTHER_UID = 54321
+
+
+class Qemu:
+    """Listens like QEMU's chardev: one client at a time, the others wait in
+    the backlog. What the client sends goes to whoever is on the guest's side,
+    and the other way round."""
+
+    def __init__(self, top, guest=True):
+        self.link, self.port = f"{top}/link", f"{top}/port"
+        self.lock = threading.Lock()
+        self.open = True
+        self.clients = 0
+        self.host = self.guest = None
+        self.sinks = b""
+        self.listening = self.listen(self.link)
+        self.guest_listening = self.listen(self.port) if guest else None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def listen(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(path)
+        os.chmod(path, 0o666)
+        s.listen(4)
+        return s
+
+    def drop(self):
+        """Both ends of the present connection; as when QEMU unplugs."""
+        for s in (self.host, self.guest):
+            if s:
+                s.close()
+        self.host = self.guest = None
+
+    def watched(self):
+        out = []
+        out.append(self.host if self.host else self.listening)
+        if self.guest:
+            out.append(self.guest)
+        elif self.guest_listening and self.host:
+            out.append(self.guest_listening)
+        return [s for s in out if s]
+
+    def move(self, src, dst):
+        data = src.recv(65536)
+        if not data:
+            return False
+        if dst:
+            dst.sendall(data)
+        elif src is self.host:
+            self.sinks += data
+        return True
+
+    def turn(self, s):
+        if s is self.listening:
+            self.host = s.accept()[0]
+            self.clients += 1
+        elif s is self.guest_listening:
+            self.guest = s.accept()[0]
+        elif not self.move(s, self.guest if s is self.host else self.host):
+            self.drop()
+
+    def run(self):
+        while self.open:
+            with self.lock:
+                for s in select.select(self.watched(), [], [], 0.02)[0]:
+                    try:
+                        self.turn(s)
+                    except OSError:
+                        self.drop()
+                    break
+            time.sleep(0)
+
+    def close(self):
+        self.open = False
+        self.thread.join()
+        self.drop()
+        for s in (self.listening, self.guest_listening):
+            if s:
+                s.close()
+        for path in (self.link, self.port):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+class Bench:
+    """A folder, a vmchanneld, what is around it."""
+
+    def __init__(self, top):
+        self.top = top
+        self.config = f"{top}/config"
+        self.host, self.guest = f"{top}/h/vm", f"{top}/g/host"
+        for d in ("h", "g", "config/policy.d", "config/services.d"):
+            os.makedirs(f"{top}/{d}")
+        self.log = open(f"{top}/log", "w+", encoding="utf-8")
+        self.qemu = None
+        self.procs = []
+        self.daemon = self.agent = None
+
+    def put(self, name, text):
+        with open(f"{self.config}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def command(self, *more, link=True):
+        args = [VMCHANNELD, "--dir", f"{self.top}/h", "--config", self.config]
+        if link:
+            args += ["--link", f"{self.top}/link"]
+        return args + EXTRA + list(more) + ["vm"]
+
+    def start(self, *more, link=True, **popen):
+        r, w = os.pipe()
+        self.daemon = subprocess.Popen(
+            self.command("--ready-fd", str(w), *more, link=link),
+            stderr=self.log, pass_fds=[w, *popen.pop("pass_fds", [])], **popen)
+        os.close(w)
+        with os.fdopen(r, "rb") as f:
+            line = f.readline()
+        self.procs.append(self.daemon)
+        if line != b"ready\n":
+            raise RuntimeError(f"not ready: {self.daemon.wait(10)}")
+
+    def start_agent(self):
+        self.agent = subprocess.Popen(
+            [AGENT, "--device", f"{self.top}/port", "--dir", f"{self.top}/g",
+             "--config", f"{self.top}/none"], stderr=self.log)
+        self.procs.append(self.agent)
+        vmc.wait_for(lambda: os.path.exists(f"{self.guest}/connect"))
+
+    def start_all(self, *more):
+        self.qemu = Qemu(self.top)
+        self.start(*more)
+        self.start_agent()
+        self.wait_up()
+
+    def state(self, directory):
+        with contextlib.suppress(OSError, EOFError):
+            return vmc.call(directory, "GetInfo")["link"]
+        return "gone"
+
+    def wait_up(self):
+        for d in (self.host, self.guest):
+            vmc.wait_for(lambda: self.state(d) == "up")
+
+    def worker(self):
+        out = subprocess.run(["ps", "-o", "pid=", "--ppid",
+                              str(self.daemon.pid)], stdout=subprocess.PIPE,
+                             check=False, text=True).stdout.split()
+        for pid in out:
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if b"--worker" in f.read():
+                        return int(pid)
+        return None
+
+    def logged(self):
+        with open(f"{self.top}/log", encoding="utf-8") as f:
+            return f.read()
+
+    def end(self, sig=signal.SIGTERM):
+        self.daemon.send_signal(sig)
+        return self.daemon.wait(20)
+
+    def close(self):
+        for p in self.procs:
+            if p.poll() is None:
+                p.kill()
+                p.wait()
+        if self.qemu:
+            self.qemu.close()
+        self.log.close()
+
+
+TESTS = []
+
+
+def test(fn):
+    TESTS.append(fn)
+    return fn
+
+
+class Skip(Exception):
+    pass
+
+
+def equal(a, b):
+    assert a == b, f"{a!r} != {b!r}"
+
+
+def has(text, part):
+    assert part in text, f"{part!r} is not in {text!r}"
+
+
+def wait_channel(directory, name, present=True):
+    def look():
+        names = [c["name"] for c in vmc.call(directory, "List")["channels"]
+                 if c["side"] == "peer"]
+        return (name in names) == present
+    vmc.wait_for(look)
+
+
+def ended(directory, ident):
+    def look():
+        s = vmc.call(directory, "StreamStatus", id=ident)["stream"]
+        return s if s["state"] == "ended" else None
+    return vmc.wait_for(look)
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    return True
+
+
+def echo_once(b, text=b"hello"):
+    """One stream each way."""
+    for here, there in ((b.host, b.guest), (b.guest, b.host)):
+        lis = vmc.Listener(there, "org.test.echo")
+        wait_channel(here, "org.test.echo")
+        mine, _, theirs, _ = vmc.join(here, lis)
+        mine.sendall(text)
+        equal(vmc.read_exact(theirs, len(text)), text)
+        theirs.sendall(text)
+        equal(vmc.read_exact(mine, len(text)), text)
+        for s in (mine, theirs, lis):
+            s.close()
+        wait_channel(here, "org.test.echo", False)
+
+
+def run_bad(b, *args, env=None):
+    p = subprocess.run([VMCHANNELD, *args], stderr=subprocess.PIPE,
+                       stdout=subprocess.PIPE, text=True, timeout=20,
+                       env=env, check=False)
+    return p.returncode, p.stderr
+
+
+# ---- starting and ending -----------------------------------------------------
+
+
+@test
+def start_and_end(b):
+    b.start()
+    equal(os.stat(b.host).st_mode & 0o777, 0o700)
+    for name in ("control", "connect"):
+        equal(os.stat(f"{b.host}/{name}").st_mode & 0o777, 0o600)
+    info = vmc.call(b.host, "GetInfo")
+    equal((info["side"], info["vm"], info["link"]), ("host", "vm", "down"))
+    has(info["link_detail"], "waiting for QEMU at")
+    worker = b.worker()
+    equal(b.end(), 0)
+    assert not os.path.exists(b.host)
+    assert gone(worker)
+    assert ": error:" not in b.logged(), b.logged()
+
+
+@test
+def sigint_ends_in_order(b):
+    b.start()
+    equal(b.end(signal.SIGINT), 0)
+    assert not os.path.exists(b.host)
+
+
+@test
+def uuid_and_access(b):
+    b.start("--uuid", "8f0e2f3c-0001-4bcd-8000-00000000abcd",
+            "--access", "all")
+    equal(vmc.call(b.host, "GetInfo")["uuid"],
+          "8f0e2f3c-0001-4bcd-8000-00000000abcd")
+    equal(os.stat(b.host).st_mode & 0o777, 0o755)
+    equal(os.stat(f"{b.host}/control").st_mode & 0o777, 0o666)
+    equal(b.end(), 0)
+
+
+@test
+def wrong_use(b):
+    rows = [
+        ([], "expected the name of one VM"),
+        (["a", "b"], "expected the name of one VM"),
+        (["../a"], "is not a VM's name"),
+        (["--uuid", "1234", "a"], "--uuid \"1234\": expected xxxxxxxx-"),
+        (["--link-fd", "77", "a"], "--link-fd \"77\": expected the number"),
+        (["--link-fd", "x", "a"], "--link-fd \"x\": expected the number"),
+        (["--link-fd", "0", "a"], "expected a connected stream socket"),
+        (["--link", "/x", "--link-fd", "0", "a"], "exclude each other"),
+        (["--sandbox=maybe", "a"], "expected on or off"),
+        (["--access", "me", "a"], "expected owner or all"),
+        (["--link", "/" + 200 * "x", "a"], "give a shorter one"),
+        (["--dir", "/" + 200 * "x", "a"], "give a shorter --dir"),
+        (["--worker", "a"], "is for vmchanneld itself"),
+        (["--nonsense", "a"], "see vmchanneld --help"),
+    ]
+    for args, part in rows:
+        if not any(a in ("--dir", "--worker") for a in args):
+            args = ["--dir", f"{b.top}/h", *args]
+        status, err = run_bad(b, *args)
+        equal((args, status), (args, 2))
+        has(err, part)
+        assert err.strip().count("\n") == 0 or "--nonsense" in args, err
+    equal(os.listdir(f"{b.top}/h"), [])
+    env = {k: v for k, v in os.environ.items()
+           if k not in ("XDG_RUNTIME_DIR", "VMCHANNEL_DIR")}
+    if os.geteuid() != 0:
+        status, err = run_bad(b, "a", env=env)
+        equal(status, 2)
+        has(err, "XDG_RUNTIME_DIR is not set")
+
+
+@test
+def help_is_in_the_manual(b):
+    out = subprocess.run([VMCHANNELD, "--help"], stdout=subprocess.PIPE,
+                         text=True, check=True).stdout
+    with open(MANPAGE, encoding="utf-8") as f:
+        page = f.read().replace("\\", "")
+    options = set(re.findall(r"--[a-z-]+", out))
+    assert len(options) >= 10, options
+    for o in options:
+        has(page, o)
+    for o in set(re.findall(r"\*(--[a-z-]+)", page)):
+        has(out, o)
+    subprocess.run([VMCHANNELD, "--version"], stdout=subprocess.PIPE,
+                   check=True)
+
+
+@test
+def directory_in_use(b):
+    b.start()
+    status, err = run_bad(b, *b.command()[1:])
+    equal(status, 3)
+    has(err, f"{b.host} is in use by process {b.daemon.pid}; ")
+    equal(vmc.call(b.host, "GetInfo")["vm"], "vm")  # undisturbed
+    equal(b.end(), 0)
+
+
+@test
+def service_manager_is_told(b):
+    path = f"{b.top}/notify"
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    s.settimeout(10)
+    b.start(env={**os.environ, "NOTIFY_SOCKET": path})
+    equal(s.recv(100), b"READY=1")
+    equal(b.end(), 0)
+    equal(s.recv(100), b"STOPPING=1")
+    s.close()
+
+
+# ---- configuration ---------------------------------------------------------------
+
+
+@test
+def bad_configuration(b):
+    b.put("policy.d/10.conf", "\nconnect a host perhaps\n")
+    status, err = run_bad(b, *b.command()[1:])
+    equal(status, 2)
+    equal(err, f"vmchanneld: {b.config}/policy.d/10.conf:2: \"perhaps\": "
+               "expected allow or deny\n")
+    assert not os.path.exists(b.host)
+    b.put("policy.d/10.conf", "")
+    b.put("services.d/x.conf", "[Service]\nCommand=cat\n")
+    status, err = run_bad(b, *b.command()[1:])
+    equal(status, 2)
+    has(err, "services.d/x.conf:2: Command: \"cat\" must begin with /")
+
+
+def allowed(b, channel):
+    r = vmc.call(b.host, "CheckPolicy", operation="connect", channel=channel,
+                 caller={"side": "guest", "uid": 5, "gid": 5})
+    return r["allowed"], os.path.basename(r["rule"])
+
+
+@test
+def policy_folders_and_order(b):
+    os.makedirs(f"{b.config}/vm/policy.d")
+    b.put("policy.d/20.conf", "connect c guest:* deny\n")
+    b.put("policy.d/10.conf", "# first\nconnect a guest:5 deny\n")
+    b.put("vm/policy.d/05.conf", "connect a guest:* allow\n"
+          "connect b guest:* deny\n")
+    b.start()
+    equal(allowed(b, "a"), (False, "10.conf:2"))
+    equal(allowed(b, "b"), (False, "05.conf:2"))
+    equal(allowed(b, "c"), (False, "20.conf:1"))
+    equal(allowed(b, "d"), (True, "built-in:5"))
+    equal(allowed(b, "org.vmchannel.x"), (False, "built-in:4"))
+    equal(b.end(), 0)
+
+
+@test
+def reload_by_signal(b):
+    b.start()
+    equal(allowed(b, "a"), (True, "built-in:5"))
+    b.put("policy.d/10.conf", "connect a guest:* deny\n")
+    b.daemon.send_signal(signal.SIGHUP)
+    vmc.wait_for(lambda: allowed(b, "a") == (False, "10.conf:1"))
+    b.put("policy.d/10.conf", "nonsense\n")
+    b.daemon.send_signal(signal.SIGHUP)
+    vmc.wait_for(lambda: "ev=reload-failed" in b.logged())
+    has(b.logged(), "10.conf:1: expected")
+    equal(allowed(b, "a"), (False, "10.conf:1"))  # the old one stays
+    os.kill(b.worker(), signal.SIGKILL)  # also for the next worker
+    vmc.wait_for(lambda: b.state(b.host) != "gone")
+    equal(allowed(b, "a"), (False, "10.conf:1"))
+    equal(b.end(), 0)
+
+
+@test
+def reload_by_call(b):
+    b.start()
+    b.put("policy.d/10.conf", "connect a guest:* deny\n")
+    vmc.call(b.host, "Reload")
+    equal(allowed(b, "a"), (False, "10.conf:1"))
+    b.put("policy.d/10.conf", "connect \x01 guest:* deny\n")
+    try:
+        vmc.call(b.host, "Reload")
+        raise AssertionError("a bad file was taken")
+    except vmc.Error as e:
+        equal(e.name, "ConfigError")
+        has(e.params["detail"], "10.conf:1: byte 0x01 is not allowed here")
+    equal(allowed(b, "a"), (False, "10.conf:1"))
+    b.put("policy.d/10.conf", "")
+    vmc.call(b.host, "Reload")
+    equal(allowed(b, "a"), (True, "built-in:5"))
+    equal(b.end(), 0)
+
+
+# ---- with an agent ------------------------------------------------------------------
+
+
+@test
+def streams_both_ways(b):
+    b.start_all()
+    equal(vmc.call(b.host, "GetInfo")["peer_instance"],
+          vmc.call(b.guest, "GetInfo")["instance"])
+    echo_once(b)
+    echo_once(b, os.urandom(100000))
+    equal(b.end(), 0)
+
+
+@test
+def bulk_is_intact(b):
+    b.start_all()
+    data = random.Random(1).randbytes(16 << 20)
+    for here, there in ((b.host, b.guest), (b.guest, b.host)):
+        lis = vmc.Listener(there, "org.test.bulk")
+        wait_channel(here, "org.test.bulk")
+        mine, _, theirs, _ = vmc.join(here, lis)
+        t = threading.Thread(target=lambda s=mine: (
+            s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        t.start()
+        equal(hashlib.sha256(vmc.read_all(theirs)).digest(),
+              hashlib.sha256(data).digest())
+        t.join()
+        for s in (mine, theirs, lis):
+            s.close()
+        wait_channel(here, "org.test.bulk", False)
+    equal(b.end(), 0)
+
+
+@test
+def services(b):
+    b.put("services.d/org.test.env.conf", "[Service]\nMaxStreams=2\nCommand="
+          "/bin/sh -c \"echo $VMCHANNEL_CHANNEL $VMCHANNEL_CALLER $#; cat\"\n")
+    b.put("services.d/org.test.none.conf",
+          "[Service]\nCommand=/no/such/program\n")
+    b.put("services.d/org.test.sock.conf",
+          f"[Service]\nSocket={b.top}/echo\n")
+    lis = socket.socket(socket.AF_UNIX)
+    lis.bind(f"{b.top}/echo")
+    lis.listen(4)
+    b.start_all()
+    for name in ("env", "none", "sock"):
+        wait_channel(b.guest, f"org.test.{name}")
+
+    s, first = vmc.raw(b.guest, b"CONNECT org.test.env\n")
+    has(first, "OK ")
+    equal(vmc.line(s), f"org.test.env guest:{os.getuid()} 0\n")
+    s.sendall(b"x")
+    equal(s.recv(1), b"x")
+    s.shutdown(socket.SHUT_WR)
+    equal(vmc.read_all(s), b"")
+    s.close()
+
+    _, first = vmc.raw(b.guest, b"CONNECT org.test.none\n")
+    has(first, "ERR no-service")
+    has(b.logged(), "ev=service-failed channel=org.test.none")
+
+    s, first = vmc.raw(b.guest, b"CONNECT org.test.sock\n")
+    has(first, "OK ")
+    peer = lis.accept()[0]
+    s.sendall(b"to the socket")
+    equal(vmc.read_exact(peer, 13), b"to the socket")
+    peer.close()
+    s.close()
+
+    # no zombies: only the worker is left
+    def children():
+        return subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(b.daemon.pid)],
+            stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    vmc.wait_for(lambda: len(children()) == 1)
+
+    # withdrawn and announced by a reload
+    os.unlink(f"{b.config}/services.d/org.test.env.conf")
+    b.put("services.d/org.test.new.conf", "[Service]\nCommand=/bin/cat\n")
+    b.daemon.send_signal(signal.SIGHUP)
+    wait_channel(b.guest, "org.test.env", False)
+    wait_channel(b.guest, "org.test.new")
+    lis.close()
+    equal(b.end(), 0)
+
+
+@test
+def link_cut_and_back(b):
+    b.start_all()
+    seen = b.qemu.clients
+    with b.qemu.lock:
+        b.qemu.drop()
+    vmc.wait_for(lambda: b.qemu.clients > seen)
+    b.wait_up()
+    echo_once(b)
+    # QEMU ends and starts again
+    b.qemu.close()
+    vmc.wait_for(lambda: b.state(b.host) == "down")
+    time.sleep(0.3)
+    b.qemu = Qemu(b.top)
+    b.wait_up()
+    echo_once(b)
+    equal(b.end(), 0)
+
+
+@test
+def exit_with_link(b):
+    b.start_all("--exit-with-link")
+    with b.qemu.lock:
+        b.qemu.drop()  # only cut: somebody still listens
+    time.sleep(0.3)
+    b.wait_up()
+    b.qemu.close()
+    equal(b.daemon.wait(10), 0)
+    assert not os.path.exists(b.host)
+    has(b.logged(), "ev=stopping why=\"QEMU has ended\"")
+
+
+@test
+def link_by_descriptor(b):
+    b.qemu = Qemu(b.top)
+    fd = socket.socket(socket.AF_UNIX)
+    fd.connect(f"{b.top}/link")
+    b.start("--link-fd", str(fd.fileno()), link=False, pass_fds=[fd.fileno()])
+    fd.close()
+    b.start_agent()
+    b.wait_up()
+    echo_once(b)
+    with b.qemu.lock:
+        b.qemu.drop()
+    equal(b.daemon.wait(10), 0)  # there is no way to another one
+
+
+# ---- death -----------------------------------------------------------------------------
+
+
+@test
+def worker_killed(b):
+    b.start_all()
+    lis = vmc.Listener(b.guest, "org.test.death")
+    wait_channel(b.host, "org.test.death")
+    mine, _, theirs, info = vmc.join(b.host, lis)
+    mine.sendall(b"x")
+    equal(theirs.recv(1), b"x")
+    old = b.worker()
+    began = time.monotonic()
+    os.kill(old, signal.SIGKILL)
+    equal(vmc.read_all(mine), b"")  # the host's program sees an end
+    vmc.wait_for(lambda: b.worker() not in (None, old))
+    assert time.monotonic() - began < 2
+    equal(ended(b.guest, info["id"])["reason"], "daemon-lost")
+    b.wait_up()
+    wait_channel(b.host, "org.test.death")  # the guest announces again
+    lis.close()
+    wait_channel(b.host, "org.test.death", False)
+    echo_once(b)
+    has(b.logged(), "ev=worker-died signal=9 restart_ms=0")
+    mine.close()
+    theirs.close()
+    equal(b.end(), 0)
+
+
+@test
+def worker_dies_often(b):
+    b.start()
+    for _ in range(7):
+        pid = vmc.wait_for(b.worker)
+        vmc.wait_for(lambda: b.state(b.host) != "gone")
+        os.kill(pid, signal.SIGKILL)
+        vmc.wait_for(lambda: gone(pid))
+    has(b.logged(), "restart_ms=1000")
+    vmc.wait_for(lambda: b.state(b.host) != "gone")
+    equal(b.end(), 0)
+
+
+@test
+def term_while_no_worker_runs(b):
+    b.start()
+    for _ in range(6):
+        pid = vmc.wait_for(b.worker)
+        vmc.wait_for(lambda: b.state(b.host) != "gone")
+        os.kill(pid, signal.SIGKILL)
+        vmc.wait_for(lambda: gone(pid))
+    vmc.wait_for(lambda: "restart_ms=1000" in b.logged())
+    equal(b.end(), 0)
+    assert not os.path.exists(b.host)
+
+
+@test
+def stopped_worker_cannot_delay_the_end(b):
+    b.start()
+    os.kill(b.worker(), signal.SIGSTOP)
+    began = time.monotonic()
+    equal(b.end(), 0)
+    assert time.monotonic() - began < 8
+    assert not os.path.exists(b.host)
+
+
+@test
+def supervisor_killed(b):
+    b.start_all()
+    worker = b.worker()
+    b.daemon.kill()
+    b.daemon.wait()
+    vmc.wait_for(lambda: gone(worker))
+    assert os.path.exists(f"{b.host}/lock")  # stale, and taken over
+    b.start()
+    b.wait_up()
+    echo_once(b)
+    equal(b.end(), 0)
+
+
+@test
+def guest_hears_the_goodbye(b):
+    b.start_all()
+    lis = vmc.Listener(b.guest, "org.test.bye")
+    wait_channel(b.host, "org.test.bye")
+    mine, _, theirs, info = vmc.join(b.host, lis)
+    equal(b.end(), 0)
+    equal(ended(b.guest, info["id"])["reason"], "shutdown")
+    for s in (mine, theirs, lis):
+        s.close()
+
+
+# ---- hostile ------------------------------------------------------------------------------
+
+
+@test
+def garbage_on_the_link(b):
+    b.qemu = Qemu(b.top, guest=False)
+    b.start()
+    vmc.wait_for(lambda: b.qemu.host)
+    worker = b.worker()
+    rnd = random.Random(7)
+    for size in (1, 7, 64, 4096, 65536, 1 << 20):
+        with b.qemu.lock:
+            host = b.qemu.host
+            if host:
+                host.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    host.sendall(rnd.randbytes(size))
+        vmc.wait_for(lambda: b.qemu.host)
+        equal(vmc.call(b.host, "GetInfo")["vm"], "vm")  # local ones are served
+    equal(b.worker(), worker)
+    b.qemu.close()
+    b.qemu = Qemu(b.top)
+    b.start_agent()
+    b.wait_up()
+    echo_once(b)
+    equal(b.worker(), worker)
+    equal(b.end(), 0)
+
+
+@test
+def mute_link_is_tried_again(b):
+    """Behind somebody else's connection everything is accepted and nothing
+    answered, until that one leaves."""
+    b.qemu = Qemu(b.top, guest=False)
+    b.start()
+    vmc.wait_for(lambda: b.qemu.clients == 1)
+    vmc.wait_for(lambda: b.qemu.clients == 2, 30)
+    has(b.logged(), "ev=link-ended why=no-answer")
+    equal(b.end(), 0)
+
+
+@test
+def worker_is_in_its_sandbox(b):
+    if SANITIZED:
+        raise Skip("a sanitizer needs more than the sandbox gives")
+    b.start_all()
+    with open(f"/proc/{b.worker()}/status", encoding="ascii") as f:
+        status = f.read()
+    for line in ("Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000",
+                 "CapPrm:\t0000000000000000"):
+        has(status, line)
+    kinds = [os.readlink(f"/proc/{b.worker()}/fd/{n}").split(":")[0]
+             for n in os.listdir(f"/proc/{b.worker()}/fd")]
+    files = [k for k in kinds if k.startswith("/")]
+    assert set(files) <= {"/dev/null", f"{b.top}/log"}, files
+    equal(b.end(), 0)
+
+
+@test
+def other_users_need_a_rule(b):
+    if os.geteuid() != 0:
+        raise Skip("needs root to be two users")
+    os.chmod(b.top, 0o755)
+    os.chmod(f"{b.top}/h", 0o755)
+    b.put("policy.d/10.conf", "connect org.test.a group:54322 allow\n")
+    b.start_all("--access", "all")
+    lis = [vmc.Listener(b.guest, f"org.test.{c}") for c in "ab"]
+    for c in "ab":
+        wait_channel(b.host, f"org.test.{c}")
+
+    def ask(channel, groups):
+        """The first line that another user gets, as a pipe."""
+        r, w = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os.setgroups(groups)
+                os.setgid(OTHER_UID)
+                os.setuid(OTHER_UID)
+                s, first = vmc.raw(b.host, f"CONNECT {channel}\n".encode())
+                os.write(w, first.encode())
+                s.close()
+            os._exit(0)
+        os.close(w)
+        return pid, os.fdopen(r)
+
+    for channel, groups, first in (("org.test.a", [], "ERR denied"),
+                                   ("org.test.b", [54322], "ERR denied"),
+                                   ("org.test.a", [54322], "OK ")):
+        pid, pipe = ask(channel, groups)
+        if first == "OK ":
+            lis[0].accept()[0].close()
+        out = pipe.read()
+        pipe.close()
+        os.waitpid(pid, 0)
+        assert out.startswith(first), (channel, groups, out)
+    equal(b.end(), 0)
+
+
+@test
+def runs_without_root(b):
+    if os.geteuid() != 0:
+        raise Skip("the other tests did")
+    os.chmod(b.top, 0o777)
+    os.chmod(f"{b.top}/h", 0o777)
+    b.qemu = Qemu(b.top)
+    b.start(user=OTHER_UID, group=OTHER_UID, extra_groups=[])
+    b.start_agent()
+    b.wait_up()  # root's programs are the owner's
+    echo_once(b)
+    if not SANITIZED:
+        with open(f"/proc/{b.worker()}/status", encoding="ascii") as f:
+            has(f.read(), "Seccomp:\t2")
+    equal(b.end(), 0)
+
+
+@test
+def worker_as_another_user(b):
+    if os.geteuid() != 0 or SANITIZED:
+        raise Skip("needs root and the sandbox")
+    b.start_all("--user", str(OTHER_UID))
+    with open(f"/proc/{b.worker()}/status", encoding="ascii") as f:
+        has(f.read(), "\nUid:\t" + "\t".join(4 * [str(OTHER_UID)]))
+    echo_once(b)
+    equal(b.end(), 0)
+    b.daemon = None
+    status, err = run_bad(b, *b.command("--user", "no-such-user")[1:])
+    equal(status, 1)
+    has(err, "what=user")
+
+
+# ---- cost ------------------------------------------------------------------------------------
+
+
+def switches(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return [int(n) for n in re.findall(r"ctxt_switches:\t(\d+)", f.read())]
+
+
+@test
+def idle_is_idle(b):
+    """The timers of the handshake may still look once; nothing comes again
+    and again."""
+    b.start_all()
+    pids = (b.daemon.pid, b.worker())
+    for _ in range(4):
+        before = [switches(p) for p in pids]
+        time.sleep(4)
+        if [switches(p) for p in pids] == before:
+            break
+    else:
+        raise AssertionError("no quiet 4 s in 16 s")
+    equal(b.end(), 0)
+
+
+def private_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return sum(int(n) for n in
+                   re.findall(r"Rss(?:Anon|Shmem):\s+(\d+) kB", f.read()))
+
+
+@test
+def memory(b):
+    if SANITIZED:
+        raise Skip("a sanitizer's own memory is not ours")
+    b.start_all()
+    lis = vmc.Listener(b.guest, "org.test.many")
+    wait_channel(b.host, "org.test.many")
+    joined = [vmc.join(b.host, lis) for _ in range(50)]
+    for mine, _, theirs, _ in joined:
+        mine.sendall(bytes(100000))
+        theirs.sendall(bytes(100000))
+    time.sleep(0.5)
+    used = [private_kb(p) for p in (b.daemon.pid, b.worker())]
+    print(f"# supervisor {used[0]} kB, worker {used[1]} kB")
+    assert sum(used) <= MEMORY_KB, used
+    for mine, _, theirs, _ in joined:
+        mine.close()
+        theirs.close()
+    equal(b.end(), 0)
+
+
+# ---- all of it ---------------------------------------------------------------------------------
+
+
+def run_one(n, fn):
+    with tempfile.TemporaryDirectory(prefix="vmc-host-") as top:
+        b = Bench(top)
+        try:
+            fn(b)
+            print(f"ok {n} - {fn.__name__}", flush=True)
+            return True
+        except Skip as e:
+            print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
+            return True
+        except Exception as e:  # every failure is a test's
+            print(f"not ok {n} - {fn.__name__}: {type(e).__name__} {e}",
+                  flush=True)
+            for line in b.logged().splitlines()[-15:]:
+                print(f"#   {line}")
+            tb = e.__traceback__
+            while tb:
+                print(f"#   line {tb.tb_lineno} {tb.tb_frame.f_code.co_name}")
+                tb = tb.tb_next
+            return False
+        finally:
+            b.close()
+
+
+def main():
+    chosen = [t for t in TESTS if t.__name__ in sys.argv[4:]] or TESTS
+    print(f"1..{len(chosen)}", flush=True)
+    results = [run_one(n, fn) for n, fn in enumerate(chosen, 1)]
+    sys.exit(0 if all(results) else 1)
+
+
+main()
