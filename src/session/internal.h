@@ -395,6 +395,7 @@ bool tx_is_idle(const struct vmc_session *s);
 bool stage_fill(struct vmc_session *s, uint64_t now);
 bool stage_fill_ack(struct vmc_session *s, uint64_t now);
 bool stage_is_full(const struct vmc_session *s);
+bool stage_takes_pong(const struct vmc_session *s);
 /* The unit that is partly written is completed before anything else. */
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);

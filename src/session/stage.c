@@ -48,6 +48,12 @@ bool stage_is_full(const struct vmc_session *s)
 	return unproven(s) >= stage_max(s);
 }
 
+/* A few beyond the limit: two full sides would wait for each other. */
+bool stage_takes_pong(const struct vmc_session *s)
+{
+	return unproven(s) < stage_max(s) + STAGE_EXTRA;
+}
+
 void stage_rest(struct vmc_session *s)
 {
 	const struct unit *u = unit_at(s, s->u_send);
@@ -172,7 +178,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->pong_due = NEVER;
 		s->want_pong = true;
 	}
-	if (s->want_pong && unproven(s) < stage_max(s) + STAGE_EXTRA) {
+	if (s->want_pong && stage_takes_pong(s)) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
