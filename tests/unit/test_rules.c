@@ -219,6 +219,29 @@ static void payload_beyond_max_frame_ends_the_session(void **state)
 	expect_bye(&f->raw, VMC_REASON_PROTOCOL);
 }
 
+/* The smaller max_frame of both binds, not the largest there is. */
+static void payload_beyond_what_was_agreed_ends_the_session(void **state)
+{
+	static const uint8_t zeros[VMC_MIN_FRAME];
+	struct vmc_session_config cfg;
+	struct raw r;
+
+	(void)state;
+	vmc_session_config_default(&cfg, VMC_ROLE_HOST);
+	cfg.grease = 0;
+	cfg.max_frame = VMC_MIN_FRAME;
+	cfg.initial_window = 2 * VMC_MIN_FRAME;
+	cfg.max_streams = 4;
+	raw_init(&r, &cfg);
+	raw_up(&r);
+	open_one(&r);
+	raw_send(&r, WIRE_DATA, 0, 1, zeros, VMC_MIN_FRAME - WIRE_HEADER);
+	assert_int_equal(raw_event(&r).type, VMC_EV_READABLE);
+	raw_send(&r, WIRE_DATA, 0, 1, zeros, VMC_MIN_FRAME - WIRE_HEADER + 1);
+	expect_bye(&r, VMC_REASON_PROTOCOL);
+	raw_free(&r);
+}
+
 static void opens_beyond_max_streams_end_the_session(void **state)
 {
 	struct vmc_session_config cfg;
@@ -529,6 +552,17 @@ static void a_gap_in_the_numbers_is_a_loss_of_sync(void **state)
 	assert_int_equal(f->st.resyncs, 1);
 }
 
+static void a_number_on_what_has_none_is_a_loss_of_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_header h = {.type = WIRE_ACK, .seq = 1};
+
+	raw_up(&f->raw);
+	raw_frame(&f->raw, &h, NULL);
+	expect_resync(&f->raw);
+	assert_int_equal(stats(f)->bad_sequence, 1);
+}
+
 static void an_ack_of_what_was_not_sent_is_a_loss_of_sync(void **state)
 {
 	struct fixture *f = *state;
@@ -817,6 +851,151 @@ static void features_are_what_both_offer(void **state)
 	}
 }
 
+static void a_mandatory_tlv_that_is_unknown_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct hello ack = raw_hello(HELLO_KIND_ACK);
+
+	raw_attach(&f->raw);
+	ack.echo = f->raw.theirs.nonce;
+	ack.verdict = HELLO_VERDICT_UNKNOWN;
+	ack.grease_type = HELLO_TLV_MUST;
+	raw_say(&f->raw, &ack);
+	raw_event(&f->raw);
+	assert_int_equal(stats(f)->state, VMC_SESSION_REFUSED);
+}
+
+/* ---- resume or new --------------------------------------------------------
+ */
+
+enum lie {
+	LIE_NONE,
+	LIE_NOTHING_RECEIVED, /* also true: the frame is sent again */
+	LIE_SESSION,
+	LIE_EPOCH,
+	LIE_MAX_FRAME,
+	LIE_DIGEST,
+	LIE_RX_AHEAD,
+	LIE_TX_AHEAD,
+	LIE_TX_BEHIND,
+	LIE_NUM
+};
+
+static const uint8_t lie_verdict[LIE_NUM] = {
+	[LIE_NONE] = HELLO_VERDICT_RESUME,
+	[LIE_NOTHING_RECEIVED] = HELLO_VERDICT_RESUME,
+	[LIE_SESSION] = HELLO_VERDICT_UNKNOWN,
+	[LIE_EPOCH] = HELLO_VERDICT_UNKNOWN,
+	[LIE_MAX_FRAME] = HELLO_VERDICT_UNKNOWN,
+	[LIE_DIGEST] = HELLO_VERDICT_ROLLBACK,
+	[LIE_RX_AHEAD] = HELLO_VERDICT_ROLLBACK,
+	[LIE_TX_AHEAD] = HELLO_VERDICT_ROLLBACK,
+	[LIE_TX_BEHIND] = HELLO_VERDICT_ROLLBACK,
+};
+
+static void tell_lie(struct hello *h, enum lie lie, uint64_t first_digest)
+{
+	h->session_id[3] ^= lie == LIE_SESSION;
+	h->epoch += lie == LIE_EPOCH;
+	h->max_frame -= lie == LIE_MAX_FRAME;
+	h->rx_digest ^= lie == LIE_DIGEST;
+	h->rx_next += lie == LIE_RX_AHEAD;
+	if (lie == LIE_TX_AHEAD)
+		h->tx_first = h->tx_next = 2;
+	if (lie == LIE_TX_BEHIND)
+		h->tx_first = h->tx_next = 0;
+	if (lie == LIE_NOTHING_RECEIVED) {
+		h->rx_next = 0;
+		h->rx_digest = first_digest;
+	}
+}
+
+/* One frame each way, then a cut; the peer tells the truth but for @lie. */
+static uint8_t verdict_about(enum lie lie)
+{
+	struct hello h = raw_hello(HELLO_KIND_HELLO), back;
+	struct vmc_principal who = {0};
+	struct vmc_session_stats st;
+	struct wire_header frame;
+	vmc_stream stream;
+	uint64_t first;
+	struct raw r;
+
+	raw_init(&r, NULL);
+	raw_up(&r);
+	first = raw_derive(&r, 5);
+	assert_int_equal(
+		vmc_stream_open(r.s, &stream, "x", 0, &who, 1, 1, r.now), 0);
+	frame = raw_expect(&r, WIRE_OPEN, NULL);
+	r.ack = 0; /* not acked */
+	raw_send(&r, 0xff, 0, 0, NULL, 0);
+	raw_event(&r);
+	raw_stats(&r, &st);
+	memcpy(h.session_id, st.session_id, sizeof(h.session_id));
+	h.epoch = st.epoch;
+	h.rx_next = 1;
+	h.rx_digest = wire_digest(first, &frame);
+	h.tx_first = h.tx_next = 1;
+	tell_lie(&h, lie, first);
+	vmc_session_detach(r.s, r.now);
+	raw_event(&r);
+	r.out_at = r.out_len = 0;
+	raw_attach(&r);
+	raw_say(&r, &h);
+	assert_int_equal(raw_event(&r).type, VMC_EV_NONE);
+	assert_true(raw_get_hello(&r, &back));
+	raw_free(&r);
+	return back.verdict;
+}
+
+static void only_what_fits_is_resumed(void **state)
+{
+	(void)state;
+	for (int lie = 0; lie < LIE_NUM; lie++)
+		assert_int_equal(verdict_about((enum lie)lie),
+				 lie_verdict[lie]);
+}
+
+/* ---- the preamble -----------------------------------------------------------
+ */
+
+static size_t zeros_before_hello(struct raw *r)
+{
+	size_t n = 0;
+
+	raw_collect(r);
+	while (r->out_at + n + 1 < r->out_len && !r->out[r->out_at + n + 1])
+		n++;
+	assert_memory_equal(r->out + r->out_at + n, hello_magic,
+			    HELLO_MAGIC_LEN);
+	r->out_at = r->out_len;
+	return n;
+}
+
+static void a_preamble_goes_before_hello_when_frames_may_be_torn(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t entropy[VMC_ENTROPY_LEN] = {9};
+
+	raw_attach(&f->raw);
+	f->raw.out_at = 0;
+	assert_int_equal(zeros_before_hello(&f->raw), HELLO_PREAMBLE);
+	/* Nothing but HELLOs was written since. */
+	vmc_session_resync(f->raw.s, entropy, f->raw.now);
+	assert_true(zeros_before_hello(&f->raw) < HELLO_PREAMBLE);
+}
+
+static void a_preamble_goes_before_hello_after_frames(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t entropy[VMC_ENTROPY_LEN] = {9};
+
+	raw_up(&f->raw);
+	open_one(&f->raw);
+	vmc_session_resync(f->raw.s, entropy, f->raw.now);
+	assert_int_equal(zeros_before_hello(&f->raw), HELLO_PREAMBLE);
+}
+
 static void a_refused_peer_may_come_back_better(void **state)
 {
 	struct fixture *f = *state;
@@ -971,6 +1150,7 @@ int main(void)
 		T(open_beyond_the_last_id_ends_the_session),
 		T(frame_for_an_id_never_opened_ends_the_session),
 		T(payload_beyond_max_frame_ends_the_session),
+		T(payload_beyond_what_was_agreed_ends_the_session),
 		T(opens_beyond_max_streams_end_the_session),
 		T(control_flood_ends_the_session),
 		T(payload_pays_for_control),
@@ -986,6 +1166,7 @@ int main(void)
 		T(a_quarter_of_the_table_is_ours),
 		T(names_beyond_the_table_are_not_listed),
 		T(a_gap_in_the_numbers_is_a_loss_of_sync),
+		T(a_number_on_what_has_none_is_a_loss_of_sync),
 		T(an_ack_of_what_was_not_sent_is_a_loss_of_sync),
 		T(a_splice_is_a_loss_of_sync),
 		T(a_frame_of_another_attach_is_a_loss_of_sync),
@@ -1000,6 +1181,10 @@ int main(void)
 		T(hello_is_found_behind_garbage),
 		T(the_largest_common_version_is_used),
 		T(features_are_what_both_offer),
+		T(a_mandatory_tlv_that_is_unknown_is_refused),
+		T(only_what_fits_is_resumed),
+		T(a_preamble_goes_before_hello_when_frames_may_be_torn),
+		T(a_preamble_goes_before_hello_after_frames),
 		T(a_refused_peer_may_come_back_better),
 		T(grease_is_sent_when_wanted),
 		T(bye_of_the_peer_ends_all),

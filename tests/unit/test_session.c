@@ -543,6 +543,67 @@ static void small_writes_are_capped_by_their_number(void **state)
 	assert_in_range(st.inflight_charge, 0, 163840);
 }
 
+/* How many frames of @n bytes, each a write of its own if @alone, go out to a
+ * peer that never acks, from a guest with these limits? */
+static unsigned int frames_until_full(const struct vmc_session_config *cfg,
+				      size_t n, bool alone,
+				      struct vmc_session_stats *ret)
+{
+	struct vmc_session_config h;
+	struct vmc_pull pull;
+	unsigned int frames = 0;
+	struct pair p;
+	vmc_stream s;
+
+	vmc_session_config_default(&h, VMC_ROLE_HOST);
+	h.max_streams = 1;
+	h.initial_window = 100000;
+	pair_init(&p, &h, cfg);
+	pair_up(&p);
+	settle(&p);
+	assert_int_equal(vmc_stream_open(p.end[GUEST].s, &s, "a", 0, &nobody, 1,
+					 1, p.now),
+			 0);
+	pair_write(&p, GUEST);
+	assert_int_equal(vmc_stream_ready(p.end[GUEST].s, s), 0);
+	while (vmc_session_pull(p.end[GUEST].s, &pull, p.now)) {
+		if (n > pull.len)
+			n = pull.len;
+		memset(pull.buf, 'x', n);
+		vmc_session_pull_done(p.end[GUEST].s, n, VMC_PULL_MORE, p.now);
+		if (alone)
+			pair_write(&p, GUEST);
+		frames++;
+	}
+	vmc_session_get_stats(p.end[GUEST].s, ret);
+	pair_free(&p);
+	return frames;
+}
+
+static void each_cap_on_what_is_in_flight_binds(void **state)
+{
+	struct vmc_session_config def, c;
+	struct vmc_session_stats st;
+
+	(void)state;
+	vmc_session_config_default(&def, VMC_ROLE_GUEST);
+	c = def;
+	c.inflight_bytes = 10000;
+	frames_until_full(&c, 5000, true, &st);
+	assert_in_range(st.inflight_bytes, 5000, 10000 + 4096);
+	c = def;
+	c.inflight_writes = 40;
+	c.inflight_charge = 1000000;
+	frames_until_full(&c, 1, true, &st);
+	assert_int_equal(st.inflight_writes, 40 - 8);
+	c = def;
+	c.inflight_bytes = 6000; /* 64 frames, 16 of them for control */
+	assert_in_range(frames_until_full(&c, 1, false, &st), 40, 48);
+	c = def;
+	frames_until_full(&c, 1, true, &st);
+	assert_in_range(st.inflight_charge, 100000, 163840 - 4096);
+}
+
 static void small_frames_share_a_write(void **state)
 {
 	struct pair *p = *state;
@@ -646,6 +707,10 @@ static void a_restarted_peer_ends_the_streams(void **state)
 	}
 	assert_int_equal(ev.type, VMC_EV_END);
 	assert_int_equal(ev.reason, VMC_REASON_AGENT_LOST);
+	/* Up only when the application was told so. */
+	assert_int_equal(vmc_stream_open(p->end[HOST].s, &h[0], "a", 0, &nobody,
+					 1, 1, p->now),
+			 VMC_ERR_NOT_UP);
 	ev = expect(p, HOST, VMC_EV_UP);
 	assert_false(ev.resumed);
 }
@@ -897,6 +962,7 @@ int main(void)
 		T(window_grows_to_its_share),
 		T(unacked_bytes_are_capped),
 		T(small_writes_are_capped_by_their_number),
+		cmocka_unit_test(each_cap_on_what_is_in_flight_binds),
 		T(small_frames_share_a_write),
 		T(a_cut_loses_nothing),
 		cmocka_unit_test(a_cut_at_any_byte_doubles_nothing),
