@@ -956,6 +956,38 @@ static void only_what_fits_is_resumed(void **state)
 				 lie_verdict[lie]);
 }
 
+/* An end that went back to before what it has acked, history and all. */
+static void what_was_acked_cannot_be_sent_again(void **state)
+{
+	struct fixture *f = *state;
+	struct hello h = raw_hello(HELLO_KIND_HELLO), back;
+	struct vmc_principal who = {0};
+	struct wire_header frame;
+	vmc_stream stream;
+
+	raw_up(&f->raw);
+	assert_int_equal(vmc_stream_open(f->raw.s, &stream, "x", 0, &who, 1, 1,
+					 f->raw.now),
+			 0);
+	assert_int_equal(vmc_stream_finish(f->raw.s, stream), 0);
+	frame = raw_expect(&f->raw, WIRE_OPEN, NULL);
+	raw_expect(&f->raw, WIRE_DATA, NULL);
+	raw_send(&f->raw, WIRE_ACK, 0, 0, NULL, 0);
+	raw_event(&f->raw);
+	memcpy(h.session_id, stats(f)->session_id, sizeof(h.session_id));
+	h.epoch = f->st.epoch;
+	h.rx_next = 1;
+	h.rx_digest = wire_digest(raw_derive(&f->raw, 5), &frame);
+	vmc_session_detach(f->raw.s, f->raw.now);
+	raw_event(&f->raw);
+	f->raw.out_at = f->raw.out_len = 0;
+	raw_attach(&f->raw);
+	raw_say(&f->raw, &h);
+	raw_event(&f->raw);
+	assert_true(raw_get_hello(&f->raw, &back));
+	assert_int_equal(back.verdict, HELLO_VERDICT_ROLLBACK);
+}
+
 /* ---- the preamble -----------------------------------------------------------
  */
 
@@ -1183,6 +1215,7 @@ int main(void)
 		T(features_are_what_both_offer),
 		T(a_mandatory_tlv_that_is_unknown_is_refused),
 		T(only_what_fits_is_resumed),
+		T(what_was_acked_cannot_be_sent_again),
 		T(a_preamble_goes_before_hello_when_frames_may_be_torn),
 		T(a_preamble_goes_before_hello_after_frames),
 		T(a_refused_peer_may_come_back_better),
