@@ -75,7 +75,7 @@ static uint32_t stage_frame(struct vmc_session *s, uint32_t at, uint8_t type,
 	struct wire_header h = {
 		.type = type,
 		.len = (uint16_t)len,
-		.hash = hash64(payload, len, 0),
+		.hash = hash64(payload, len),
 	};
 
 	wire_put_header(s->stage + at, &h);
