@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vmchannel/vmchannel.h>
 
@@ -29,7 +30,7 @@ struct watch {
 
 struct watches {
 	struct watch *w;
-	struct pollfd *fds;
+	struct pollfd *fds; /* one for each, and one for stdout */
 	size_t n;
 };
 
@@ -42,7 +43,7 @@ static int add_watch(struct watches *ws, const char *vm)
 	if (!w)
 		return cli_error(CLI_FAILED, "out of memory");
 	ws->w = w;
-	fds = realloc(ws->fds, (ws->n + 1) * sizeof(*fds));
+	fds = realloc(ws->fds, (ws->n + 2) * sizeof(*fds));
 	if (!fds)
 		return cli_error(CLI_FAILED, "out of memory");
 	ws->fds = fds;
@@ -222,7 +223,12 @@ static int loop(struct watches *ws, bool all)
 					? vmc_call_fd(ws->w[i].call)
 					: -1,
 				POLLIN, 0};
-		n = poll(ws->fds, ws->n, look ? LOOK_MS : -1);
+		/* Nobody reads any more ("| head"): tell it before the next
+		 * event does, which may be long in coming. */
+		ws->fds[ws->n] = (struct pollfd){STDOUT_FILENO, 0, 0};
+		n = poll(ws->fds, ws->n + 1, look ? LOOK_MS : -1);
+		if (n > 0 && ws->fds[ws->n].revents & (POLLERR | POLLNVAL))
+			return CLI_OK;
 		if (n > 0)
 			r = take_events(ws);
 		else if (n == 0 && all)
@@ -252,6 +258,10 @@ static int begin_all(struct watches *ws)
 {
 	int r = add_new(ws);
 
+	if (r == CLI_OK && !ws->fds)
+		ws->fds = calloc(1, sizeof(*ws->fds));
+	if (!ws->fds)
+		return cli_error(CLI_FAILED, "out of memory");
 	if (r == CLI_OK && ws->n == 0 && !snapshot_only)
 		cli_note("no VM has a broker here yet; waiting for one");
 	subscribe_again(ws);

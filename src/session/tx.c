@@ -198,7 +198,7 @@ bool tx_control(struct vmc_session *s, uint8_t type, uint8_t flags,
 		s->progress_at = now;
 	if (len)
 		memcpy(ring_at(s, at.off) + WIRE_HEADER, payload, len);
-	h.hash = hash64(payload, len, 0);
+	h.hash = hash64(payload, len);
 	tx_commit(s, at.off, at.append, &h, fin_slot);
 	return true;
 }
@@ -281,7 +281,7 @@ static void pull_commit(struct vmc_session *s, struct slot *sl, uint32_t n,
 		.len = (uint16_t)n,
 		.stream = sl->id,
 		.seq = (uint32_t)s->tx_next,
-		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n, 0),
+		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n),
 	};
 
 	if (tx_is_idle(s))
