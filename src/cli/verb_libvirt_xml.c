@@ -66,7 +66,9 @@ const struct cli_verb verb_libvirt_xml = {
 	.help = "Prints a controller and a channel for 'virsh edit', or for\n"
 		"'virsh attach-device' one by one, on stdout, and on stderr\n"
 		"which vmchanneld to start. libvirt makes the socket: see\n"
-		"docs/libvirt.md for its owner and labels.\n",
+		"docs/libvirt.md for its owner and labels.\n"
+		"\n"
+		"  vmchannel libvirt-xml web >web-channel.xml\n",
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
