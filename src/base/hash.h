@@ -2,9 +2,9 @@
 /*
  * hash.h - the check of the wire: XXH64
  *
- * The one place that knows which hash it is; why this one is measured in
- * docs/protocol.md, "Checks". Not a cryptographic one: it catches damage and
- * splices, and blind forgery by somebody who does not know the seed.
+ * The one place that knows which hash it is (docs/protocol.md, "Checks").
+ * Not a cryptographic one: it catches damage and splices, and blind forgery
+ * by somebody who does not know the seed.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -12,7 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* hash64() - of @n bytes under @seed; 0 where a seed would serve nothing */
-uint64_t hash64(const void *p, size_t n, uint64_t seed);
+/* hash64() - of @n bytes, unseeded */
+uint64_t hash64(const void *p, size_t n);
+
+/* hash64_seed() - of @n bytes under @seed */
+uint64_t hash64_seed(const void *p, size_t n, uint64_t seed);
 
 #endif /* BASE_HASH_H */

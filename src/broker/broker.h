@@ -4,7 +4,8 @@
  *
  * A broker joins local programs (two listening unix sockets) with one session
  * over one link. It runs on a libuv loop; the daemon around it owns the loop,
- * finds the link and says when there is one. All calls on the loop's thread.
+ * finds the link and says when there is one, and calls broker_run() instead
+ * of uv_run(). All calls on the loop's thread.
  */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
@@ -69,6 +70,15 @@ struct broker_config {
  * allowed until broker_set_policy(). */
 int broker_new(struct broker **ret, uv_loop_t *loop,
 	       const struct broker_config *cfg);
+/**
+ * broker_run() - run the loop, data plane first
+ *
+ * Returns after broker_quit() or broker_free(); uv_run() is for what is left
+ * then (handles that close). Nothing of the broker moves outside of it.
+ */
+void broker_run(struct broker *b);
+/* broker_quit() - make broker_run() return after this turn */
+void broker_quit(struct broker *b);
 /* Ends all streams (VMC_REASON_SHUTDOWN) and tells the peer, if it can. */
 void broker_stop(struct broker *b);
 void broker_free(struct broker *b);

@@ -50,6 +50,7 @@ static int detach(struct control_conn *c)
 	s->n_unreserved -= c->unreserved;
 	uv_poll_stop(&c->poll);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
+	c->b->touched = true;
 	c->channel = NULL;
 	if (ch)
 		channel_remove(c->b, ch);
@@ -188,6 +189,7 @@ static void conn_arm(struct control_conn *c)
 	if (c->fd < 0 || events == c->armed)
 		return;
 	c->armed = events;
+	c->b->touched = true;
 	uv_poll_start(&c->poll, events, on_poll);
 }
 
@@ -252,7 +254,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
 		conn_read(c);
 	if (c->fd >= 0)
 		control_wake(c);
-	pump_run(b);
+	pump_kick(b);
 }
 
 static int conn_new(struct broker *b, int fd, const struct creds *creds)

@@ -127,6 +127,7 @@ static void start_service(struct broker *b, struct stream *st)
 	snprintf(caller, sizeof(caller), "%s:%" PRIu32,
 		 st->caller.kind == VMC_PRINCIPAL_HOST ? "host" : "guest",
 		 st->caller.uid);
+	b->touched = true;
 	b->ops->service_start(b->data, svc, caller, id, stream_ref(b, st));
 }
 

@@ -8,12 +8,12 @@
  * and control connections.
  *
  * Data plane: the sockets of all streams and the link are members of one
- * inner epoll set, edge-triggered and never changed on the data path; libuv
- * watches that set's descriptor. A wake-up is pump_run(): mark what became
- * readable and writable, read the link and deliver straight from the
- * session's buffers, then let the session say which program may be read, and
- * write the link. Work per wake-up is bounded; what is left is done in the
- * next turn of the loop, after everybody else had theirs.
+ * inner epoll set, edge-triggered; libuv's own set is a member of it, too
+ * (run.c). A wake-up marks what became readable and writable, then
+ * pump_run() reads the link and delivers straight from the session's buffers,
+ * lets the session say which program may be read, and writes the link. Work
+ * per wake-up is bounded; what is left is done in the next turn of the loop,
+ * after everybody else had theirs.
  *
  * A program that does not read keeps its bytes in its own window of the
  * session, a program whose peer does not read keeps them in its own socket.
@@ -23,8 +23,8 @@
  * handles. A connection that becomes a stream leaves libuv for the inner set.
  *
  * Order: ops.link_ended may attach the next link at once, so it is called as
- * the last thing of a wake-up. broker_*() calls that leave work behind start
- * the idle handle (pump_kick()), never the pump itself.
+ * the last thing of a wake-up. broker_*() calls and libuv's callbacks leave
+ * work behind with pump_kick(), and never run the pump themselves.
  */
 #ifndef BROKER_INTERNAL_H
 #define BROKER_INTERNAL_H
@@ -205,12 +205,13 @@ struct stream {
 	enum stream_answer answer;
 	bool messages;
 	bool outgoing;
-	bool writable; /* the socket took all so far */
-	bool hup;      /* its writer is done: read until 0 */
-	bool tx_done;  /* no more bytes of the program go to the peer */
-	bool rx_done;  /* the program was told that the peer finished */
-	uint16_t cut;  /* why bytes of an orderly stream got lost; 0: none */
-	uint32_t gen;  /* of this slot: makes stale references visible */
+	bool writable;   /* the socket took all so far */
+	bool wants_room; /* an event is to say when it takes more */
+	bool hup;        /* its writer is done: read until 0 */
+	bool tx_done;    /* no more bytes of the program go to the peer */
+	bool rx_done;    /* the program was told that the peer finished */
+	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
+	uint32_t gen;    /* of this slot: makes stale references visible */
 	int fd;
 	vmc_stream h;
 	uint64_t number;    /* of its id */
@@ -422,8 +423,12 @@ struct link {
 
 /* link_read() - one read into the session. Return: false if nothing came. */
 bool link_read(struct broker *b, uint64_t now_us);
+/* link_events() - epoll said @events */
+void link_events(struct broker *b, uint32_t events);
 /* link_flush() - write what the session has. Return: false if it must wait. */
 bool link_flush(struct broker *b, uint64_t now_us);
+/* link_set_writable() - there is room, or there was not enough */
+void link_set_writable(struct broker *b, bool writable);
 void link_end(struct broker *b, enum broker_link_end why, int error);
 /* link_report() - tell the daemon, if the link has ended */
 void link_report(struct broker *b);
@@ -437,12 +442,17 @@ void link_watch_answer(struct broker *b);
 int pump_init(struct broker *b);
 void pump_close(struct broker *b);
 /* pump_run() - move everything that can move */
-void pump_run(struct broker *b);
-/* pump_kick() - run it in the next turn of the loop */
+void pump_run(struct broker *b, uint64_t now_us);
+/* pump_deadline() - the time of deadline_us has come */
+void pump_deadline(struct broker *b, uint64_t now_us);
+/* pump_kick() - there is work for the next turn of the loop */
 void pump_kick(struct broker *b);
 /* pump_watch() - add to the inner set; 0 or -errno */
 int pump_watch(struct broker *b, int fd, uint64_t ref);
 void pump_unwatch(struct broker *b, int fd);
+/* pump_watch_room() - a write was cut short: tell when there is room again;
+ * or not any more */
+void pump_watch_room(struct broker *b, int fd, uint64_t ref, bool blocked);
 /* broker_sweep_need() - something has a deadline: look once a second */
 void broker_sweep_need(struct broker *b);
 uint64_t broker_now_us(void);
@@ -451,6 +461,7 @@ void broker_handle_closed(uv_handle_t *h);
 void broker_unref(struct broker *b);
 
 #define REF_LINK UINT64_MAX
+#define REF_LOOP (UINT64_MAX - 1)
 
 /* session_event() - act on one event of the session */
 void session_event(struct broker *b, const struct vmc_event *ev,
@@ -506,11 +517,11 @@ struct broker {
 	struct link link;
 
 	/* pump */
-	int inner; /* epoll set of streams and link */
-	uv_poll_t inner_poll;
-	uv_idle_t idle;
-	uv_timer_t timer;
-	uint64_t timer_at_us; /* UINT64_MAX: not armed */
+	int inner;    /* epoll set of streams, link and libuv's own set */
+	bool again;   /* work is left: do not sleep */
+	bool touched; /* libuv has news for the kernel */
+	bool quit;
+	uint64_t deadline_us; /* UINT64_MAX: none */
 	uv_timer_t sweep;
 	bool sweeping;
 	bool services_wait;     /* a service may be startable */

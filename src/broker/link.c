@@ -3,6 +3,7 @@
  * link.c - the byte pipe to the peer: attach, read, write, give up
  */
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -124,6 +125,7 @@ void link_report(struct broker *b)
 	l->ended = false;
 	/* Events of the detach before the daemon attaches anew. */
 	pump_kick(b);
+	b->touched = true;
 	b->ops->link_ended(b->data, l->ended_fd, l->why, l->error);
 }
 
@@ -199,6 +201,29 @@ static bool is_later(int error)
 	       error == ENOBUFS;
 }
 
+void link_set_writable(struct broker *b, bool writable)
+{
+	struct link *l = &b->link;
+
+	if (l->fd < 0 || l->writable == writable)
+		return;
+	l->writable = writable;
+	if (l->kind == BROKER_LINK_SOCKET)
+		pump_watch_room(b, l->fd, REF_LINK, !writable);
+}
+
+void link_events(struct broker *b, uint32_t events)
+{
+	struct link *l = &b->link;
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		l->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		l->hup = true;
+	if (events & EPOLLOUT)
+		link_set_writable(b, true);
+}
+
 bool link_flush(struct broker *b, uint64_t now_us)
 {
 	struct link *l = &b->link;
@@ -217,12 +242,13 @@ bool link_flush(struct broker *b, uint64_t now_us)
 			return false;
 		}
 		if (n <= 0) {
-			l->writable = false;
+			link_set_writable(b, false);
 			return false;
 		}
 		b->count.link_bytes_out += (uint64_t)n;
 		vmc_session_output_done(b->session, (size_t)n, now_us);
-		l->writable = (size_t)n == len;
+		if ((size_t)n < len)
+			link_set_writable(b, false);
 	}
 	return false;
 }

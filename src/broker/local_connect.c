@@ -55,6 +55,7 @@ static int detach(struct pending_connect *p)
 	s->n--;
 	uv_poll_stop(&p->poll);
 	uv_close((uv_handle_t *)&p->poll, on_closed);
+	p->b->touched = true;
 	return fd;
 }
 
@@ -178,7 +179,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
 		close(detach(p));
 	else
 		read_line(p);
-	pump_run(b);
+	pump_kick(b);
 }
 
 static bool is_full(struct broker *b, const struct creds *creds)

@@ -23,58 +23,43 @@ uint64_t broker_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
-int pump_watch(struct broker *b, int fd, uint64_t ref)
+static uint32_t wanted_events(const struct broker *b, uint64_t ref,
+			      bool blocked)
 {
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.u64 = ref,
-	};
-
 	/* A port whose host is closed is taken out of the set, so level
 	 * triggering cannot spin; and it saves the read that would only say
 	 * EAGAIN (one read of a port is one buffer, short or not). Room for
 	 * writes is asked for again every LINK_RETRY_MS. */
 	if (ref == REF_LINK && b->link.kind == BROKER_LINK_PORT)
-		ev.events = EPOLLIN;
-	if (epoll_ctl(b->inner, EPOLL_CTL_ADD, fd, &ev) < 0)
-		return -errno;
-	return 0;
+		return EPOLLIN;
+	/* Room is asked for only while something waits for it: each byte that
+	 * the other end reads would be an edge and a wake-up otherwise. */
+	return EPOLLIN | EPOLLRDHUP | EPOLLET | (blocked ? EPOLLOUT : 0u);
+}
+
+int pump_watch(struct broker *b, int fd, uint64_t ref)
+{
+	struct epoll_event ev = {
+		.events = wanted_events(b, ref, false),
+		.data.u64 = ref,
+	};
+
+	return epoll_ctl(b->inner, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+void pump_watch_room(struct broker *b, int fd, uint64_t ref, bool blocked)
+{
+	struct epoll_event ev = {
+		.events = wanted_events(b, ref, blocked),
+		.data.u64 = ref,
+	};
+
+	epoll_ctl(b->inner, EPOLL_CTL_MOD, fd, &ev);
 }
 
 void pump_unwatch(struct broker *b, int fd)
 {
 	epoll_ctl(b->inner, EPOLL_CTL_DEL, fd, NULL);
-}
-
-static void link_events(struct broker *b, uint32_t events)
-{
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		b->link.readable = true;
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		b->link.hup = true;
-	if (events & EPOLLOUT)
-		b->link.writable = true;
-}
-
-/* Return: may there be more? */
-static bool pump_poll(struct broker *b)
-{
-	struct epoll_event evs[PUMP_POLL_MAX];
-	int n = epoll_wait(b->inner, evs, PUMP_POLL_MAX, 0);
-
-	for (int i = 0; i < n; i++) {
-		struct stream *st;
-
-		if (evs[i].data.u64 == REF_LINK) {
-			link_events(b, evs[i].events);
-			continue;
-		}
-		/* An earlier event of this batch may have ended it. */
-		st = stream_get(b, evs[i].data.u64);
-		if (st)
-			stream_events(b, st, evs[i].events);
-	}
-	return n == PUMP_POLL_MAX;
 }
 
 static unsigned int pump_events(struct broker *b, uint64_t now_us)
@@ -141,46 +126,28 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 	return false;
 }
 
-static void on_timer(uv_timer_t *h);
-
-/* A timer that is too early costs one look later; one that is moved at each
- * frame costs at each frame. */
-static void pump_arm(struct broker *b, uint64_t now_us)
+static void find_deadline(struct broker *b, uint64_t now_us)
 {
-	uint64_t at = vmc_session_deadline(b->session);
 	uint64_t retry = now_us + LINK_RETRY_MS * 1000u;
-	uint64_t wait_us;
 
-	if (b->link.fd >= 0 && !b->link.writable && retry < at)
-		at = retry;
-	if (at >= b->timer_at_us)
-		return;
-	b->timer_at_us = at;
-	wait_us = at > now_us ? at - now_us : 0;
-	uv_update_time(b->loop);
-	uv_timer_start(&b->timer, on_timer, (wait_us + 999u) / 1000u, 0);
-}
-
-static void on_idle(uv_idle_t *h)
-{
-	uv_idle_stop(h);
-	pump_run(h->data);
+	b->deadline_us = vmc_session_deadline(b->session);
+	if (b->link.fd >= 0 && !b->link.writable && retry < b->deadline_us)
+		b->deadline_us = retry;
 }
 
 void pump_kick(struct broker *b)
 {
-	uv_idle_start(&b->idle, on_idle);
+	b->again = true;
 }
 
-void pump_run(struct broker *b)
+void pump_run(struct broker *b, uint64_t now_us)
 {
-	uint64_t now_us = broker_now_us();
 	unsigned int rounds = 0;
 	bool more;
 
 	b->count.wakeups++;
-	more = pump_poll(b);
-	more |= pump_input(b, now_us);
+	b->again = false;
+	more = pump_input(b, now_us);
 	more |= pump_output(b, now_us);
 	while (pump_events(b, now_us) > 0) {
 		more |= pump_output(b, now_us);
@@ -195,32 +162,20 @@ void pump_run(struct broker *b)
 	}
 	if (b->control_again)
 		control_wake_all(b);
-	if (more) {
-		b->count.budget_spent++;
-		pump_kick(b);
-	}
-	pump_arm(b, now_us);
+	b->count.budget_spent += more;
+	b->again |= more;
+	find_deadline(b, now_us);
 	link_report(b);
 }
 
-static void on_inner(uv_poll_t *h, int status, int events)
+void pump_deadline(struct broker *b, uint64_t now_us)
 {
-	(void)status;
-	(void)events;
-	pump_run(h->data);
-}
-
-static void on_timer(uv_timer_t *h)
-{
-	struct broker *b = h->data;
-
-	b->timer_at_us = UINT64_MAX;
 	if (b->link.fd >= 0 && !b->link.writable) {
-		b->link.writable = true;
+		link_set_writable(b, true);
 		b->count.link_retries++;
 	}
-	vmc_session_tick(b->session, broker_now_us());
-	pump_run(b);
+	vmc_session_tick(b->session, now_us);
+	b->again = true;
 }
 
 static void on_sweep(uv_timer_t *h)
@@ -236,7 +191,7 @@ static void on_sweep(uv_timer_t *h)
 		uv_timer_stop(&b->sweep);
 		b->sweeping = false;
 	}
-	pump_run(b);
+	pump_kick(b);
 }
 
 void broker_sweep_need(struct broker *b)
@@ -244,6 +199,7 @@ void broker_sweep_need(struct broker *b)
 	if (b->sweeping)
 		return;
 	b->sweeping = true;
+	uv_update_time(b->loop); /* libuv may have slept long */
 	uv_timer_start(&b->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
@@ -254,34 +210,20 @@ void broker_handle_closed(uv_handle_t *h)
 
 int pump_init(struct broker *b)
 {
-	int r;
-
-	b->timer_at_us = UINT64_MAX;
+	b->deadline_us = UINT64_MAX;
 	b->inner = epoll_create1(EPOLL_CLOEXEC);
 	if (b->inner < 0)
 		return -errno;
-	r = uv_poll_init(b->loop, &b->inner_poll, b->inner);
-	if (r < 0) {
-		close(b->inner);
-		b->inner = -1;
-		return r;
-	}
-	/* These three cannot fail. */
-	uv_idle_init(b->loop, &b->idle);
-	uv_timer_init(b->loop, &b->timer);
-	uv_timer_init(b->loop, &b->sweep);
-	b->inner_poll.data = b->idle.data = b->timer.data = b->sweep.data = b;
-	b->n_handles += 4;
-	return uv_poll_start(&b->inner_poll, UV_READABLE, on_inner);
+	uv_timer_init(b->loop, &b->sweep); /* cannot fail */
+	b->sweep.data = b;
+	b->n_handles++;
+	return 0;
 }
 
 void pump_close(struct broker *b)
 {
 	if (b->inner < 0)
 		return;
-	uv_close((uv_handle_t *)&b->inner_poll, broker_handle_closed);
-	uv_close((uv_handle_t *)&b->idle, broker_handle_closed);
-	uv_close((uv_handle_t *)&b->timer, broker_handle_closed);
 	uv_close((uv_handle_t *)&b->sweep, broker_handle_closed);
 	close(b->inner);
 	b->inner = -1;

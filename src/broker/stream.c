@@ -222,6 +222,10 @@ void stream_events(struct broker *b, struct stream *st, uint32_t events)
 	if ((events & EPOLLOUT) && !st->writable) {
 		st->writable = true;
 		stream_deliver(b, st);
+		if (st->writable && st->state == STREAM_OPEN) {
+			pump_watch_room(b, st->fd, stream_ref(b, st), false);
+			st->wants_room = false;
+		}
 	}
 }
 
@@ -267,6 +271,16 @@ static ssize_t send_program(struct stream *st, struct iovec *iov, int n)
 		       : -1;
 }
 
+/* The program's socket is full: ask for an event unless we have one, which
+ * is edge-triggered, so it stays. */
+static void block(struct broker *b, struct stream *st)
+{
+	st->writable = false;
+	if (!st->wants_room)
+		pump_watch_room(b, st->fd, stream_ref(b, st), true);
+	st->wants_room = true;
+}
+
 /* Return: may there be more to do? */
 static bool deliver_some(struct broker *b, struct stream *st)
 {
@@ -297,7 +311,8 @@ static bool deliver_some(struct broker *b, struct stream *st)
 	}
 	st->delivered += (uint64_t)sent;
 	vmc_stream_consume(b->session, st->h, (size_t)sent);
-	st->writable = sent == n;
+	if (sent < n)
+		block(b, st);
 	return st->writable;
 }
 

@@ -244,6 +244,7 @@ int main(int argc, char **argv)
 	if (start(&a) < 0)
 		return EXIT_FAILURE;
 	notify_manager("READY=1");
+	broker_run(a.broker); /* until a signal frees it */
 	uv_run(&a.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&a.loop);
 	vmdir_release(a.path, a.fds);

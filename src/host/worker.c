@@ -51,7 +51,7 @@ static void say(struct worker *w, const struct ipc_msg *m)
 		return; /* gone: the pair's end of file says so too */
 	log_error("ev=supervisor-deaf error=\"%s\"", strerror(-r));
 	w->status = EXIT_RUN;
-	uv_stop(&w->loop);
+	broker_quit(w->broker);
 }
 
 /* ---- what the broker asks ---- */
@@ -150,7 +150,7 @@ static void on_config(struct worker *w, const struct ipc_msg *m, int fd)
 	if (r < 0) {
 		log_error("ev=bad-config error=\"%s\"", strerror(-r));
 		w->status = EXIT_RUN;
-		uv_stop(&w->loop);
+		broker_quit(w->broker);
 		return;
 	}
 	w->configured = true;
@@ -191,7 +191,7 @@ static void on_stop(struct worker *w, const struct ipc_msg *m, int fd)
 	(void)m;
 	(void)fd;
 	w->stopping = true;
-	uv_stop(&w->loop);
+	broker_quit(w->broker);
 }
 
 static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
@@ -371,7 +371,7 @@ int worker_run(const struct options *opt)
 		return r;
 	wait_for_config(&w);
 	if (!w.stopping && w.status == 0)
-		uv_run(&w.loop, UV_RUN_DEFAULT);
+		broker_run(w.broker);
 	if (w.stopping)
 		say_goodbye(&w);
 	clean_up(&w);

@@ -256,7 +256,7 @@ static uint64_t derive(const struct vmc_session *s, enum key_use use)
 
 	le64_put(both, host ? s->nonce : s->peer.nonce);
 	le64_put(both + 8, host ? s->peer.nonce : s->nonce);
-	return hash64(both, sizeof(both), use);
+	return hash64_seed(both, sizeof(both), use);
 }
 
 static void new_session(struct vmc_session *s)

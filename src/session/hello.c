@@ -66,7 +66,7 @@ size_t wire_put_hello(uint8_t dst[HELLO_OURS], const struct hello *h)
 		wr_u64(&w, h->grease);
 	}
 	le64_put(dst + HELLO_AT_CHECK,
-		 hash64(dst + HELLO_AT_BODY, len - HELLO_AT_BODY, 0));
+		 hash64(dst + HELLO_AT_BODY, len - HELLO_AT_BODY));
 	return len;
 }
 
@@ -163,8 +163,7 @@ enum hello_result wire_get_hello(const uint8_t *src, size_t n,
 	if (n < untrusted_len)
 		return HELLO_SHORT;
 	if (le64_get(src + HELLO_AT_CHECK) !=
-	    hash64(src + HELLO_AT_BODY, (size_t)untrusted_len - HELLO_AT_BODY,
-		   0))
+	    hash64(src + HELLO_AT_BODY, (size_t)untrusted_len - HELLO_AT_BODY))
 		return HELLO_BAD;
 	*ret_len = untrusted_len;
 	*ret = (struct hello){0};

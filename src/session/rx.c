@@ -257,7 +257,7 @@ static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 	if (len - WIRE_HEADER < f.h.len)
 		return false;
 	s->in_head += WIRE_HEADER + f.h.len;
-	if (hash64(f.payload, f.h.len, 0) != f.h.hash)
+	if (hash64(f.payload, f.h.len) != f.h.hash)
 		return lost(s, &s->st.bad_payload, now);
 	if (!tx_acked(s, f.h.ack, now) || !sequence_ok(s, &f.h, now))
 		return lost(s, &s->st.bad_sequence, now);
@@ -335,6 +335,11 @@ void on_pong(struct vmc_session *s, const struct rx_frame *f,
 		s->stage_marked = false;
 	if ((int32_t)(s->stage_ping - s->stage_proven) > 0)
 		s->stage_proven = s->stage_ping;
+	/* It came through, and yet frames before it did not. */
+	if (s->tx_first < s->ping_seq) {
+		s->st.bad_sequence++;
+		lose_sync(s, f->now);
+	}
 }
 
 void on_bye(struct vmc_session *s, const struct rx_frame *f,

@@ -192,13 +192,15 @@ bool tx_control(struct vmc_session *s, uint8_t type, uint8_t flags,
 		.seq = (uint32_t)s->tx_next,
 	};
 
-	if (!tx_place(s, (uint32_t)len, false, &at))
+	if (!tx_place(s, (uint32_t)len, false, &at)) {
+		s->want_room = true;
 		return false;
+	}
 	if (tx_is_idle(s))
 		s->progress_at = now;
 	if (len)
 		memcpy(ring_at(s, at.off) + WIRE_HEADER, payload, len);
-	h.hash = hash64(payload, len, 0);
+	h.hash = hash64(payload, len);
 	tx_commit(s, at.off, at.append, &h, fin_slot);
 	return true;
 }
@@ -257,8 +259,10 @@ bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret, uint64_t now)
 	if (!len)
 		return false;
 	len = pull_fit(s, len);
-	if (!tx_place(s, len, true, &at))
+	if (!tx_place(s, len, true, &at)) {
+		s->want_room = true;
 		return false;
+	}
 	s->pull_slot = i;
 	s->pull_off = at.off;
 	s->pull_append = at.append;
@@ -281,7 +285,7 @@ static void pull_commit(struct vmc_session *s, struct slot *sl, uint32_t n,
 		.len = (uint16_t)n,
 		.stream = sl->id,
 		.seq = (uint32_t)s->tx_next,
-		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n, 0),
+		.hash = hash64(ring_at(s, s->pull_off) + WIRE_HEADER, n),
 	};
 
 	if (tx_is_idle(s))
@@ -346,8 +350,8 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 	if (s->stage_kind == STAGE_NONE && !s->unit_done &&
 	    !stage_fill(s, now) && s->state == VMC_SESSION_UP) {
 		control_build(s, now);
-		if (s->u_send == s->u_tail)
-			stage_fill_ack(s, now);
+		if (s->u_send == s->u_tail && !stage_fill_ack(s, now))
+			stage_fill(s, now);
 	}
 	if (s->stage_kind != STAGE_NONE) {
 		const uint8_t *base = s->stage;

@@ -32,13 +32,13 @@ void wire_put_header(uint8_t dst[WIRE_HEADER], const struct wire_header *h)
 void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed)
 {
 	le32_put(dst + H_ACK, ack);
-	le64_put(dst + H_CHECK, hash64(dst, H_CHECK, seed));
+	le64_put(dst + H_CHECK, hash64_seed(dst, H_CHECK, seed));
 }
 
 bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
 		     struct wire_header *ret)
 {
-	if (le64_get(src + H_CHECK) != hash64(src, H_CHECK, seed))
+	if (le64_get(src + H_CHECK) != hash64_seed(src, H_CHECK, seed))
 		return false;
 	ret->type = src[H_TYPE];
 	ret->flags = src[H_FLAGS];
@@ -59,7 +59,7 @@ uint64_t wire_digest(uint64_t digest, const struct wire_header *h)
 	le16_put(item + 2, h->len);
 	le32_put(item + 4, h->stream);
 	le64_put(item + 8, h->hash);
-	return hash64(item, sizeof(item), digest);
+	return hash64_seed(item, sizeof(item), digest);
 }
 
 /* A name is legal, or the frame is not. */

@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 		h.signals[i].data = &h;
 		uv_signal_start(&h.signals[i], on_signal, numbers[i]);
 	}
+	broker_run(h.broker);
 	uv_run(&h.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&h.loop);
 	vmdir_release(path, h.fds);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - the loop: the inner set first, libuv when it has something
+ *
+ * libuv's own epoll descriptor is a member of the inner set, not the other
+ * way round: so a wake-up of the data plane is one epoll_wait() and no work of
+ * libuv's at all.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+
+#include "broker/internal.h"
+
+/* When libuv wants to run next, in its milliseconds. */
+static uint64_t uv_due_ms(const struct broker *b)
+{
+	int timeout = uv_backend_timeout(b->loop);
+
+	return timeout < 0 ? UINT64_MAX : uv_now(b->loop) + (uint64_t)timeout;
+}
+
+static int wait_ms(const struct broker *b, uint64_t now_us)
+{
+	uint64_t due_ms = uv_due_ms(b);
+	uint64_t due_us;
+
+	if (b->again || b->touched)
+		return 0;
+	due_us = due_ms > UINT64_MAX / 1000u ? UINT64_MAX : due_ms * 1000u;
+	if (b->deadline_us < due_us)
+		due_us = b->deadline_us;
+	if (due_us == UINT64_MAX)
+		return -1;
+	if (due_us <= now_us)
+		return 0;
+	due_us = (due_us - now_us + 999u) / 1000u;
+	return due_us < INT_MAX ? (int)due_us : INT_MAX;
+}
+
+/* Return: has libuv something to do? */
+static bool take_events(struct broker *b, const struct epoll_event *evs, int n)
+{
+	bool loop = false;
+
+	for (int i = 0; i < n; i++) {
+		struct stream *st;
+
+		if (evs[i].data.u64 == REF_LOOP) {
+			loop = true;
+			continue;
+		}
+		if (evs[i].data.u64 == REF_LINK) {
+			link_events(b, evs[i].events);
+			continue;
+		}
+		/* An earlier event of this batch may have ended it. */
+		st = stream_get(b, evs[i].data.u64);
+		if (st)
+			stream_events(b, st, evs[i].events);
+	}
+	return loop;
+}
+
+static uint64_t turn(struct broker *b, uint64_t now_us)
+{
+	struct epoll_event evs[PUMP_POLL_MAX];
+	bool loop;
+	int n;
+
+	n = epoll_wait(b->inner, evs, PUMP_POLL_MAX, wait_ms(b, now_us));
+	now_us = broker_now_us();
+	loop = take_events(b, evs, n);
+	if (now_us >= b->deadline_us)
+		pump_deadline(b, now_us);
+	if (n > 0 || b->again)
+		pump_run(b, now_us);
+	/* What libuv was asked to watch outside of its callbacks is told to
+	 * the kernel when it runs. */
+	if (loop || b->touched || now_us / 1000u >= uv_due_ms(b)) {
+		b->touched = false;
+		uv_run(b->loop, UV_RUN_NOWAIT);
+	}
+	return now_us;
+}
+
+void broker_run(struct broker *b)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN,
+		.data.u64 = REF_LOOP,
+	};
+	uint64_t now_us = broker_now_us();
+
+	b->quit = false;
+	b->touched = true; /* what was made before is not known to the kernel */
+	b->n_handles++;    /* a callback may free it */
+	epoll_ctl(b->inner, EPOLL_CTL_ADD, uv_backend_fd(b->loop), &ev);
+	while (!b->quit && b->inner >= 0)
+		now_us = turn(b, now_us);
+	if (b->inner >= 0)
+		pump_unwatch(b, uv_backend_fd(b->loop));
+	broker_unref(b);
+}
+
+void broker_quit(struct broker *b)
+{
+	b->quit = true;
+}
