@@ -3,8 +3,7 @@
  * hash.c - XXH64 from the header-only libxxhash
  *
  * Not XXH3: its vectors are emulated lane by lane where there is no hardware
- * for them (a guest under TCG hashes 0.25 GiB/s with it, 2 to 4 with this),
- * and without AVX2 it is no faster on the host either.
+ * for them (bench/hash.c; the table is in docs/protocol.md).
  */
 #include "base/hash.h"
 

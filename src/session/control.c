@@ -35,9 +35,11 @@ static bool build_open(struct vmc_session *s, struct slot *sl, uint64_t now)
 			  wire_put_open(payload, &o), NIL, now);
 }
 
+static const uint8_t nothing[1];
+
 static bool build_accept(struct vmc_session *s, struct slot *sl, uint64_t now)
 {
-	return tx_control(s, WIRE_ACCEPT, 0, sl->id, NULL, 0, NIL, now);
+	return tx_control(s, WIRE_ACCEPT, 0, sl->id, nothing, 0, NIL, now);
 }
 
 static bool build_credit(struct vmc_session *s, struct slot *sl, uint64_t now)
@@ -63,7 +65,7 @@ static bool build_fin(struct vmc_session *s, struct slot *sl, uint64_t now)
 	if (sl->bits & SL_TX_FIN)
 		return true;
 	sl->fin_seq = s->tx_next;
-	if (!tx_control(s, WIRE_DATA, WIRE_FIN, sl->id, NULL, 0,
+	if (!tx_control(s, WIRE_DATA, WIRE_FIN, sl->id, nothing, 0,
 			slot_index(s, sl), now))
 		return false;
 	sl->bits |= SL_TX_FIN;
@@ -118,7 +120,7 @@ static struct reject *reject_at(const struct vmc_session *s, uint32_t i)
 }
 
 /*
- * Never overflows: living streams of the peer and rejects together are never
+ * Never overflows: unanswered OPENs of the peer and rejects together are never
  * more than max_streams, on_open() ends the session of a peer that has more.
  */
 void control_reject(struct vmc_session *s, uint32_t id, unsigned int reason)

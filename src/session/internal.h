@@ -59,12 +59,13 @@
 #define CHARGE_FIXED 768u
 #define CHARGE_SMALL 352u
 #define CHARGE_PAGE  4096u
-/* Unsequenced units that may be unread by the peer, and when to ask. */
+/* Unsequenced units that may be unread by the peer, at most; fewer if the caps
+ * are small (stage.c), but never fewer than this. */
 /* tx_charge() of the largest staged unit but the preamble. */
 #define STAGE_CHARGE 1792u
 #define STAGE_UNIT   672u
 #define STAGE_MAX    32u
-#define STAGE_ASK    16u
+#define STAGE_MIN    2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
@@ -239,6 +240,7 @@ struct vmc_session {
 	/* sending (tx.c, stage.c) */
 	uint64_t tx_first, tx_sent, tx_next; /* frame numbers */
 	uint64_t tx_digest, tx_digest_first;
+	uint64_t requeued_to; /* frames before it are of an older attach */
 	uint32_t ring_head, ring_tail;
 	uint32_t u_head, u_send, u_tail; /* units, free running */
 	uint32_t unit_done;              /* bytes of u_send that were written */
@@ -275,6 +277,7 @@ struct vmc_session {
 
 	/* streams (slots.c, streams.c, credit.c) */
 	uint32_t n_slots_used, n_streams, n_peer_streams;
+	uint32_t n_unanswered; /* the peer's, neither accepted nor rejected */
 	struct list free_slots, ctl, evl;
 	uint32_t next_id, peer_last_id;
 	uint32_t pool_granted;

@@ -6,9 +6,9 @@
  *
  * Nobody acks these units, yet they take room in the pipe. A unit is proven
  * read when a sequenced frame that was written after it is acked, or when a
- * PING that was written after it is answered. At most STAGE_MAX are unproven;
- * from STAGE_ASK on we ask by PING. So whoever only receives still never
- * fills the pipe with acks.
+ * PING that was written after it is answered. A limited number is unproven at
+ * any time, and from half of it on we ask by PING. So whoever only receives
+ * still never fills the pipe with acks, and acks leave room for data.
  */
 #include "session/internal.h"
 
@@ -31,9 +31,20 @@ void stage_reset(struct vmc_session *s)
 	s->pong_due = NEVER;
 }
 
+/* A full frame and control fit beside them, and half of the writes. */
+static uint32_t stage_max(const struct vmc_session *s)
+{
+	uint32_t charge = (s->cfg.inflight_charge - CONTROL_CHARGE -
+			   tx_charge(s->cfg.max_frame)) /
+			  STAGE_CHARGE;
+	uint32_t writes = (s->cfg.inflight_writes - CONTROL_WRITES) / 2;
+
+	return min_u32(STAGE_MAX, min_u32(charge, writes));
+}
+
 bool stage_is_full(const struct vmc_session *s)
 {
-	return unproven(s) >= STAGE_MAX;
+	return unproven(s) >= stage_max(s);
 }
 
 void stage_rest(struct vmc_session *s)
@@ -154,7 +165,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint32_t at = 0;
 
-	if (unproven(s) >= STAGE_ASK && !s->ping_out)
+	if (unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) && !s->ping_out)
 		s->want_ping = true;
 	if (s->pong_due <= now) {
 		s->pong_due = NEVER;
@@ -199,9 +210,11 @@ static bool ack_is_due(const struct vmc_session *s, uint64_t now)
 /* stage_fill_ack() - an ACK alone, when nothing else would carry it */
 bool stage_fill_ack(struct vmc_session *s, uint64_t now)
 {
+	static const uint8_t payload[1];
+
 	if (!ack_is_due(s, now) || stage_is_full(s))
 		return false;
 	s->st.acks_out++;
-	stage_begin(s, stage_frame(s, 0, WIRE_ACK, NULL, 0));
+	stage_begin(s, stage_frame(s, 0, WIRE_ACK, payload, 0));
 	return true;
 }

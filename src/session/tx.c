@@ -56,7 +56,7 @@ bool tx_is_idle(const struct vmc_session *s)
 /* Everything that was retained is gone: a new session begins. */
 void tx_reset(struct vmc_session *s)
 {
-	s->tx_first = s->tx_sent = s->tx_next = 0;
+	s->tx_first = s->tx_sent = s->tx_next = s->requeued_to = 0;
 	s->ring_head = s->ring_tail = 0;
 	s->u_head = s->u_send = s->u_tail = 0;
 	s->unit_done = 0;
@@ -484,6 +484,7 @@ void tx_requeue(struct vmc_session *s, uint64_t now)
 	s->unit_done = 0;
 	s->inflight_bytes = s->inflight_charge = 0;
 	s->tx_sent = s->tx_first;
+	s->requeued_to = s->tx_next;
 	s->progress_at = now;
 	s->stalled = false;
 	for (seq = s->tx_first; seq < s->tx_next; seq++) {

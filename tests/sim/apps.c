@@ -10,7 +10,9 @@
 #define SLOW_US 5000u
 /* and moves at most that much. */
 #define SLOW_BYTES 8192u
-/* Every tenth open uses an argument that must be refused. */
+/* A conversation needs no more round trips than that. */
+#define ROUND_TRIPS_MAX 1000u
+/* One open in so many uses an argument that must be refused. */
 #define BAD_OPEN_ONE_IN 40u
 
 static struct conv *conv_of(struct world *w, uint64_t cookie)
@@ -87,7 +89,7 @@ static struct conv *new_conv(struct world *w, int opener,
 	c->opener = opener;
 	c->flags = sc->flags;
 	c->name = sc->name;
-	c->losses = w->losses;
+	c->losses = w->losses - w->end[opener].doubt;
 	for (int i = 0; i < 2; i++) {
 		int e = i ? 1 - opener : opener;
 		struct half *h = &c->half[e];
@@ -143,6 +145,11 @@ static uint64_t random_want(struct world *w)
 	if (prng_chance(&w->rng, 1, 8))
 		return 0;
 	n = prng_size(&w->rng, w->profile.bytes_max);
+	/* A window of one byte moves one byte in a round trip. */
+	for (int e = 0; e < 2; e++)
+		if (n >
+		    ROUND_TRIPS_MAX * (uint64_t)w->end[e].cfg.initial_window)
+			n = ROUND_TRIPS_MAX * w->end[e].cfg.initial_window;
 	if (w->bytes_planned + n > w->profile.bytes_all)
 		n %= 64;
 	w->bytes_planned += n;

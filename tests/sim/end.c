@@ -12,6 +12,13 @@
 /* An engine must not be handed back its own unfinished work for ever. */
 #define LOOPS_MAX 100000u
 
+/* Sessions may be lost from now on, also those of streams opened later. */
+static void count_loss(struct world *w)
+{
+	w->losses++;
+	w->end[0].doubt = w->end[1].doubt = true;
+}
+
 static void *alloc_mem(struct world *w, size_t size)
 {
 	void *mem;
@@ -41,7 +48,7 @@ static void tiny_limits(struct world *w, struct vmc_session_config *cfg)
 		cfg->initial_window + (uint32_t)prng_size(&w->rng, 65536);
 	cfg->inflight_bytes = 1 + (uint32_t)prng_size(&w->rng, 131072);
 	/* The least that is valid is what one frame costs, and a rest. */
-	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 +
+	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 + 3584 +
 			       (uint32_t)prng_size(&w->rng, 120000);
 	cfg->inflight_writes = range32(w, 16, 240);
 	cfg->ack_delay_us = prng_size(&w->rng, 20000);
@@ -125,8 +132,6 @@ void end_detach(struct world *w, int e)
 	end->blocked = false;
 	end->unit_done = 0;
 	end->wake = true;
-	if (end->cfg.grace_us != UINT64_MAX)
-		w->losses++;
 }
 
 void end_resync(struct world *w, int e)
@@ -144,7 +149,7 @@ void end_resync(struct world *w, int e)
 void end_bye(struct world *w, int e)
 {
 	world_note(w, "end %d says goodbye", e);
-	w->losses++;
+	count_loss(w);
 	w->end[e].bye = true;
 	vmc_session_bye(w->end[e].s, VMC_REASON_SHUTDOWN, w->now);
 	w->end[e].wake = true;
@@ -157,7 +162,7 @@ void end_restart(struct world *w, int e)
 	uint64_t instance;
 
 	world_note(w, "end %d restarts", e);
-	w->losses++;
+	count_loss(w);
 	apps_abandon(w, e);
 	instance = end->cfg.instance;
 	end_done(end);
@@ -192,10 +197,15 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 {
 	struct end *end = &w->end[e];
 
-	if (ev->type == VMC_EV_UP)
-		end->up = true;
-	if (ev->type == VMC_EV_DOWN)
-		end->up = false;
+	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
+		end->up = ev->type == VMC_EV_UP;
+		if (!end->up && end->cfg.grace_us != UINT64_MAX)
+			count_loss(w);
+		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",
+			   !end->up      ? vmc_reason_name(ev->reason)
+			   : ev->resumed ? "resumed"
+					 : "new");
+	}
 	if (ev->type == VMC_EV_STALLED)
 		end->stalls++;
 	if (ev->type == VMC_EV_NEED_ENTROPY)

@@ -314,4 +314,6 @@ void world_calm(struct world *w)
 	until_quiet(w);
 	if (!world_failed(w))
 		oracle_quiet(w);
+	for (int e = 0; e < 2; e++)
+		w->end[e].doubt = false;
 }

@@ -120,6 +120,7 @@ struct end {
 	bool attached; /* the broker has a pipe to this end of the link */
 	bool up;       /* as the events say */
 	bool bye;      /* it said goodbye; only an attach brings it back */
+	bool doubt;    /* its session may be lost, it does not know yet */
 	bool wake;     /* a call was made: the broker runs its loop */
 	bool blocked;  /* the link took less than was offered */
 	size_t blocked_by;
