@@ -118,7 +118,7 @@ static int refused(const struct told *t)
 	return client_fail(error,
 			   "%s: channel '%s' was refused: %s (%s); 'vmchannel "
 			   "monitor %s' shows what happens there",
-			   t->vm, t->channel, fields_reason_text(reason),
+			   t->vm, t->channel, vmc_reason_text(reason),
 			   t->detail, t->vm);
 }
 

@@ -83,31 +83,22 @@ const char *fields_text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static const struct {
-	unsigned int value;
-	const char *name, *text;
-} reasons[] = {
-#define X(id, value, name, text) {value, name, text},
-	VMC_REASONS(X)
-#undef X
-		{VMC_REASON_VENDOR, "vendor", "a vendor's reason"},
-	{VMC_REASON_APP, "application", "the application's own reason"},
-};
-
-#define N_REASONS (sizeof(reasons) / sizeof(reasons[0]))
-
 unsigned int fields_reason(const char *word)
 {
-	for (size_t i = 0; i < N_REASONS; i++)
-		if (strcmp(reasons[i].name, word) == 0)
-			return reasons[i].value;
-	return FIELDS_REASON_UNKNOWN;
-}
+	static const struct {
+		const char *name;
+		unsigned int value;
+	} rows[] = {
+#define X(id, value, name, text) {name, value},
+		VMC_REASONS(X)
+#undef X
+		/* All that is left of a number that has no word. */
+		{"vendor", VMC_REASON_VENDOR},
+		{"application", VMC_REASON_APP},
+	};
 
-const char *fields_reason_text(unsigned int reason)
-{
-	for (size_t i = 0; i < N_REASONS; i++)
-		if (reasons[i].value == reason)
-			return reasons[i].text;
-	return "for a reason that this version does not know";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strcmp(rows[i].name, word) == 0)
+			return rows[i].value;
+	return FIELDS_REASON_UNKNOWN;
 }

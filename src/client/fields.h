@@ -31,6 +31,5 @@ const char *fields_text(const json_t *o, const char *key);
 
 /* fields_reason() - value of a reason's word */
 unsigned int fields_reason(const char *word);
-const char *fields_reason_text(unsigned int reason);
 
 #endif /* CLIENT_FIELDS_H */

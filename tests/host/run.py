@@ -820,12 +820,17 @@ def switches(pid):
 
 @test
 def idle_is_idle(b):
+    """The timers of the handshake may still look once; nothing comes again
+    and again."""
     b.start_all()
-    time.sleep(3)  # acks, grants and their timers
     pids = (b.daemon.pid, b.worker())
-    before = [switches(p) for p in pids]
-    time.sleep(4)
-    equal([switches(p) for p in pids], before)
+    for _ in range(4):
+        before = [switches(p) for p in pids]
+        time.sleep(4)
+        if [switches(p) for p in pids] == before:
+            break
+    else:
+        raise AssertionError("no quiet 4 s in 16 s")
     equal(b.end(), 0)
 
 
