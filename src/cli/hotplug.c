@@ -11,8 +11,6 @@
 #include "cli/qemu_opts.h"
 #include "cli/qom.h"
 
-#define LINK_MAX_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
-
 static int fail(struct hotplug *h, int r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -50,7 +48,7 @@ static void socket_path(const char *filename, char *ret)
 	if (!unix_at || !end || end < unix_at + 5)
 		return;
 	len = (size_t)(end - unix_at) - 5;
-	if (len == 0 || len >= LINK_MAX_SIZE || unix_at[5] != '/')
+	if (len == 0 || len >= HOTPLUG_LINK_SIZE || unix_at[5] != '/')
 		return;
 	memcpy(ret, unix_at + 5, len);
 	ret[len] = '\0';

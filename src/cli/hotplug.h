@@ -12,6 +12,8 @@
 
 #include "cli/qmp.h"
 
+#define HOTPLUG_LINK_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
+
 /* A chardev is busy for a moment after its port went. */
 #define HOTPLUG_CHARDEV_MS 3000
 /* A controller goes when the guest's driver lets it go. */
@@ -27,12 +29,12 @@ struct hotplug {
 
 /**
  * hotplug_find() - is the port there already?
- * @ret_link: path of its chardev's socket, if it listens on one; else ""
+ * @ret_link: HOTPLUG_LINK_SIZE bytes for the path of its chardev's socket,
+ *            if it listens on one; else ""
  *
  * Return: 1 (yes), 0 (no), or a negative errno with ->error set.
  */
-int hotplug_find(struct hotplug *h,
-		 char ret_link[sizeof(((struct sockaddr_un *)0)->sun_path)]);
+int hotplug_find(struct hotplug *h, char *ret_link);
 
 /**
  * hotplug_add() - plug chardev and port, and a controller where none is free

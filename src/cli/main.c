@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <locale.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/vms.h"
 
@@ -260,14 +262,28 @@ static int common_options(int argc, char **argv, int *ret)
 	return 0;
 }
 
+/* A descriptor of ours must never get the number of a closed standard one:
+ * what is meant for stdout would go into a stream. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct cli_verb *v;
 	int at, status;
 
-	setlocale(LC_TIME, "");
+	open_standard_fds();
+	(void)setlocale(LC_TIME, "");
 	/* A reader that goes away is seen as EPIPE where it is written to. */
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	at = common_options(argc, argv, &status);
 	if (at == 0)
 		return cli_finish_output(status);

@@ -75,6 +75,11 @@ bool pump_wants_write(const struct pump *p)
 	return !p->broken && used(&p->out) > 0;
 }
 
+bool pump_has_unsent(const struct pump *p)
+{
+	return used(&p->out) > 0 || used(&p->in) > 0;
+}
+
 bool pump_is_over(const struct pump *p)
 {
 	return p->broken || (p->eof && used(&p->out) == 0);
@@ -196,6 +201,7 @@ enum pump_error pump_write(struct pump *p)
 	if (n < 0)
 		return PUMP_WRITE;
 	b->start += (size_t)n;
+	p->written += (size_t)n;
 	if (b->start == b->end)
 		b->start = b->end = 0;
 	return reshape(p);

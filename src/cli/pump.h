@@ -39,6 +39,7 @@ struct pump {
 	bool from_socket, to_socket;
 	bool eof;    /* nothing comes any more */
 	bool broken; /* nobody takes it any more */
+	uint64_t written;
 	struct pump_buf in, out;
 };
 
@@ -50,6 +51,9 @@ bool pump_wants_read(const struct pump *p);
 bool pump_wants_write(const struct pump *p);
 /* pump_is_over() - all that came has been written, and no more will come */
 bool pump_is_over(const struct pump *p);
+
+/* pump_has_unsent() - bytes came in that were not written */
+bool pump_has_unsent(const struct pump *p);
 
 enum pump_error pump_read(struct pump *p);
 enum pump_error pump_write(struct pump *p);

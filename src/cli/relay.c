@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@
 /* How long the last bytes may take to be acknowledged by the other side after
  * the stream has ended here, before that is called a failure. */
 #define RESULT_MS      30000u
-#define RESULT_STEP_MS 20
+#define RESULT_STEP_MS 50 /* the longest step; the first is 1 ms */
 
 struct relay {
 	int stream;
@@ -179,7 +180,20 @@ static int loop(struct relay *r)
 	return status;
 }
 
-int relay_run(int stream, bool messages)
+/* The stream is over: is there something that it should have taken? Nobody
+ * having typed anything is not that. */
+static bool has_left_over(const struct relay *r)
+{
+	struct pollfd p = {STDIN_FILENO, POLLIN, 0};
+	char c;
+
+	if (pump_has_unsent(&r->up))
+		return true;
+	return !r->up.eof && poll(&p, 1, 0) == 1 && p.revents & POLLIN &&
+	       read(STDIN_FILENO, &c, 1) == 1;
+}
+
+int relay_run(int stream, bool messages, struct relay_sum *ret)
 {
 	struct relay r = {.stream = stream, .own_stdout = open_stdout()};
 	int to = r.own_stdout >= 0 ? r.own_stdout : STDOUT_FILENO;
@@ -192,6 +206,10 @@ int relay_run(int stream, bool messages)
 		status = loop(&r);
 	else
 		status = cli_error(CLI_FAILED, "out of memory");
+	if (status == CLI_OK && r.down.broken)
+		status = 128 + SIGPIPE;
+	ret->sent = r.up.written;
+	ret->left_over = status == CLI_OK && has_left_over(&r);
 	pump_done(&r.up);
 	pump_done(&r.down);
 	if (r.own_stdout >= 0)
@@ -200,21 +218,31 @@ int relay_run(int stream, bool messages)
 	return status;
 }
 
-int relay_result(const char *vm, const char *id)
+/* Return: 0, or the negative errno of the last question. */
+static int wait_for_end(const char *vm, const char *id, struct vmc_status *ret)
 {
 	uint64_t end = cli_now_us() + (uint64_t)RESULT_MS * 1000u;
-	struct vmc_status s;
-	int r;
+	int r, step_ms = 1;
 
 	cli_progress_begin("waiting until the other side has all bytes");
 	do {
-		r = vmc_stream_status(vm, id, &s);
-		if (r || s.state == VMC_STREAM_ENDED)
+		r = vmc_stream_status(vm, id, ret);
+		if (r || ret->state == VMC_STREAM_ENDED)
 			break;
-		poll(NULL, 0, RESULT_STEP_MS);
+		poll(NULL, 0, step_ms);
+		step_ms = step_ms * 2 < RESULT_STEP_MS ? step_ms * 2
+						       : RESULT_STEP_MS;
 		cli_progress_tick();
 	} while (cli_now_us() < end);
 	cli_progress_end();
+	return r;
+}
+
+int relay_result(const char *vm, const char *id, const struct relay_sum *sum)
+{
+	struct vmc_status s;
+	int r = wait_for_end(vm, id, &s);
+
 	if (r)
 		return cli_error(CLI_FAILED,
 				 "%s: how the stream %s ended is not known: %s",
@@ -225,13 +253,20 @@ int relay_result(const char *vm, const char *id)
 				 "of stream %s; ask 'vmchannel status %s %s' "
 				 "later",
 				 vm, id, vm, id);
-	if (s.reason == VMC_REASON_OK)
-		return CLI_OK;
-	return cli_error(CLI_FAILED,
-			 "%s: the stream was reset: %s (%s); %llu bytes came, "
-			 "%llu bytes were taken over by the other side",
-			 vm, vmc_reason_text(s.reason),
-			 vmc_reason_name(s.reason),
-			 (unsigned long long)s.bytes_in,
-			 (unsigned long long)s.bytes_out);
+	if (s.reason != VMC_REASON_OK)
+		return cli_error(
+			CLI_FAILED,
+			"%s: the stream was reset: %s (%s); %llu bytes "
+			"came, %llu bytes were taken over by the other "
+			"side",
+			vm, vmc_reason_text(s.reason),
+			vmc_reason_name(s.reason),
+			(unsigned long long)s.bytes_in,
+			(unsigned long long)s.bytes_out);
+	if (sum->left_over || s.bytes_out < sum->sent)
+		return cli_error(CLI_FAILED,
+				 "%s: the other side ended the stream before "
+				 "it had all of stdin; it has taken %llu bytes",
+				 vm, (unsigned long long)s.bytes_out);
+	return CLI_OK;
 }

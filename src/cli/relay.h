@@ -4,6 +4,13 @@
 #define CLI_RELAY_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/* What relay_run() saw, for relay_result(). */
+struct relay_sum {
+	uint64_t sent;  /* bytes that the stream took from us */
+	bool left_over; /* bytes of stdin that it did not take */
+};
 
 /**
  * relay_run() - carry bytes both ways until the stream has ended
@@ -12,16 +19,17 @@
  *
  * The end of stdin half-closes the stream; the stream's end closes stdout.
  *
- * Return: CLI_OK when the stream ended, or the exit status after an error of
- * this side's that was reported.
+ * Return: CLI_OK when the stream ended; 128 + SIGPIPE if nobody reads stdout
+ * any more; or the exit status after an error of this side's, reported.
  */
-int relay_run(int stream, bool messages);
+int relay_run(int stream, bool messages, struct relay_sum *ret);
 
 /**
  * relay_result() - ask the broker how the stream ended
  *
- * Return: CLI_OK for an orderly end, else CLI_FAILED, reported.
+ * Return: CLI_OK for an orderly end at which the other side had taken all
+ * that was sent; else CLI_FAILED, reported.
  */
-int relay_result(const char *vm, const char *id);
+int relay_result(const char *vm, const char *id, const struct relay_sum *sum);
 
 #endif /* CLI_RELAY_H */

@@ -16,6 +16,7 @@ static int run(const struct cli_args *a)
 	int timeout_ms = timeout_s == 0 || timeout_s > INT_MAX / 1000
 				 ? VMC_NO_TIMEOUT
 				 : (int)timeout_s * 1000;
+	struct relay_sum sum;
 	char id[VMC_ID_MAX];
 	int fd = vmc_connect(a->v[0], a->v[1], messages ? VMC_MESSAGES : 0,
 			     timeout_ms, id);
@@ -23,8 +24,8 @@ static int run(const struct cli_args *a)
 
 	if (fd < 0)
 		return cli_vmc_error(fd);
-	status = relay_run(fd, messages);
-	return status ? status : relay_result(a->v[0], id);
+	status = relay_run(fd, messages, &sum);
+	return status ? status : relay_result(a->v[0], id, &sum);
 }
 
 static const struct cli_option options[] = {
@@ -44,8 +45,9 @@ const struct cli_verb verb_connect = {
 	.summary = "join stdin and stdout with a channel of the other side",
 	.help = "The end of stdin closes that direction; the command ends when "
 		"the other side\nhas ended, too. Exit status 0 means that all "
-		"bytes arrived in order and both\nsides ended orderly; 125 that "
-		"the stream was reset, with the reason on stderr.\n\n"
+		"bytes arrived in order, both ways,\nand both sides ended "
+		"orderly; 125 that the stream was reset, or ended before the\n"
+		"other side had all of stdin, and stderr says why.\n\n"
 		"example: echo hello | vmchannel connect web1 org.example.echo\n"
 		"         tar c /etc | vmchannel connect web1 "
 		"org.example.backup\n",

@@ -43,21 +43,6 @@ static int announce(struct server *s)
 	return r;
 }
 
-/* The first stream on stdin and stdout. */
-static int serve_here(struct server *s)
-{
-	struct vmc_caller who;
-	int fd = vmc_accept(s->listener, &who, VMC_NO_TIMEOUT);
-	int status;
-
-	if (fd < 0)
-		return cli_vmc_error(fd);
-	vmc_listener_free(s->listener);
-	s->listener = NULL;
-	status = relay_run(fd, messages);
-	return status ? status : relay_result(s->vm, who.id);
-}
-
 static int open_signals(struct server *s)
 {
 	sigset_t set;
@@ -105,6 +90,18 @@ static int start(struct server *s, int fd, const struct vmc_caller *who)
 	return e == EAGAIN || e == ENOMEM ? CLI_OK : CLI_FAILED;
 }
 
+/* One stream that could not be taken is that stream's end; a broker that is
+ * gone takes the channel with it. */
+static void accept_failed(struct server *s, int error)
+{
+	cli_note("%s", vmc_strerror());
+	if (error != -ECONNRESET && error != -EPROTO)
+		return;
+	vmc_listener_free(s->listener);
+	s->listener = NULL;
+	cli_note("%s: waiting for the broker to come back", s->vm);
+}
+
 static int take_stream(struct server *s)
 {
 	struct vmc_caller who;
@@ -112,14 +109,8 @@ static int take_stream(struct server *s)
 
 	if (fd >= 0)
 		return start(s, fd, &who);
-	if (fd == -ETIMEDOUT)
-		return CLI_OK;
-	cli_note("%s", vmc_strerror());
-	if (fd != -ECONNRESET && fd != -EPROTO)
-		return CLI_OK;
-	vmc_listener_free(s->listener);
-	s->listener = NULL;
-	cli_note("%s: waiting for the broker to come back", s->vm);
+	if (fd != -ETIMEDOUT)
+		accept_failed(s, fd);
 	return CLI_OK;
 }
 
@@ -131,6 +122,34 @@ static int announce_again(struct server *s)
 	if (r == -EACCES || r == -EINVAL)
 		return cli_vmc_error(r);
 	return CLI_OK;
+}
+
+/* The first stream on stdin and stdout. */
+static int serve_here(struct server *s)
+{
+	struct relay_sum sum;
+	struct vmc_caller who;
+	int fd = -ETIMEDOUT, status = CLI_OK;
+
+	while (fd < 0 && status == CLI_OK) {
+		if (!s->listener)
+			status = announce_again(s);
+		if (!s->listener) {
+			poll(NULL, 0, RETRY_MS);
+			continue;
+		}
+		fd = vmc_accept(s->listener, &who, VMC_NO_TIMEOUT);
+		if (fd < 0) {
+			accept_failed(s, fd);
+			poll(NULL, 0, RETRY_MS);
+		}
+	}
+	if (fd < 0)
+		return status;
+	vmc_listener_free(s->listener);
+	s->listener = NULL;
+	status = relay_run(fd, messages, &sum);
+	return status ? status : relay_result(s->vm, who.id, &sum);
 }
 
 static bool may_take(const struct server *s)

@@ -252,8 +252,10 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
+	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
+	uint64_t ping_seq; /* frames that were sent before the PING */
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */
@@ -389,6 +391,7 @@ bool tx_is_idle(const struct vmc_session *s);
 bool stage_fill(struct vmc_session *s, uint64_t now);
 bool stage_fill_ack(struct vmc_session *s, uint64_t now);
 bool stage_is_full(const struct vmc_session *s);
+bool stage_takes_pong(const struct vmc_session *s);
 /* The unit that is partly written is completed before anything else. */
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);

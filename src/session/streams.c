@@ -170,7 +170,9 @@ bool vmc_stream_at_end(const struct vmc_session *s, vmc_stream h)
 {
 	const struct slot *sl = slot_by_handle(s, h);
 
-	return sl && (sl->bits & SL_RX_FIN) && !sl->q_len && !has_borrow(s, sl);
+	/* What has ended may have dropped bytes: END says how it was. */
+	return sl && (sl->bits & (SL_RX_FIN | SL_ENDED)) == SL_RX_FIN &&
+	       !sl->q_len && !has_borrow(s, sl);
 }
 
 int vmc_stream_ready(struct vmc_session *s, vmc_stream h)

@@ -22,7 +22,7 @@ static void fix_up(uint8_t *p, size_t n)
 		return;
 	memcpy(p, hello_magic, HELLO_MAGIC_LEN);
 	le16_put(p + AT_BODY, (uint16_t)n);
-	le64_put(p + AT_CHECK, hash64(p + AT_BODY, n - AT_BODY, 0));
+	le64_put(p + AT_CHECK, hash64(p + AT_BODY, n - AT_BODY));
 }
 
 static void check_ranges(const struct hello *h, size_t len, size_t size)

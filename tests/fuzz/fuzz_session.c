@@ -278,7 +278,7 @@ static size_t forge(struct hostile *h, uint8_t *p)
 		f.seq = (uint32_t)h->s->rx_next;
 	if (prng_chance(&h->rng, 1, 32))
 		f.seq += pick32(h, 0, 2);
-	f.hash = hash64(p + WIRE_HEADER, n, 0);
+	f.hash = hash64(p + WIRE_HEADER, n);
 	if (prng_chance(&h->rng, 1, 64))
 		f.hash ^= 1;
 	wire_put_header(p, &f);

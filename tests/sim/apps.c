@@ -10,8 +10,9 @@
 #define SLOW_US 5000u
 /* and moves at most that much. */
 #define SLOW_BYTES 8192u
-/* A conversation needs no more round trips than that. */
-#define ROUND_TRIPS_MAX 1000u
+/* A window of one byte moves one byte in a round trip: no conversation shall
+ * need more of them than that. */
+#define ROUND_TRIPS_MAX 300u
 /* One open in so many uses an argument that must be refused. */
 #define BAD_OPEN_ONE_IN 40u
 
@@ -145,11 +146,14 @@ static uint64_t random_want(struct world *w)
 	if (prng_chance(&w->rng, 1, 8))
 		return 0;
 	n = prng_size(&w->rng, w->profile.bytes_max);
-	/* A window of one byte moves one byte in a round trip. */
-	for (int e = 0; e < 2; e++)
-		if (n >
-		    ROUND_TRIPS_MAX * (uint64_t)w->end[e].cfg.initial_window)
-			n = ROUND_TRIPS_MAX * w->end[e].cfg.initial_window;
+	for (int e = 0; e < 2; e++) {
+		const struct vmc_session_config *cfg = &w->end[e].cfg;
+
+		if (n > ROUND_TRIPS_MAX * (uint64_t)cfg->initial_window)
+			n = ROUND_TRIPS_MAX * cfg->initial_window;
+		if (n > ROUND_TRIPS_MAX * (uint64_t)cfg->inflight_bytes)
+			n = ROUND_TRIPS_MAX * cfg->inflight_bytes;
+	}
 	if (w->bytes_planned + n > w->profile.bytes_all)
 		n %= 64;
 	w->bytes_planned += n;
@@ -200,7 +204,7 @@ void apps_open(struct world *w, int e)
 	struct script sc = {0};
 	struct conv *c;
 
-	if (w->n_alive >= w->profile.convs_at_once)
+	if (w->n_alive >= w->profile.convs_at_once || !w->end[e].up)
 		return;
 	if (prng_chance(&w->rng, 1, BAD_OPEN_ONE_IN)) {
 		bad_open(w, e);

@@ -340,6 +340,24 @@ static bool waits_for_reader(const struct half *me, const struct half *peer)
 	       peer->reader == READER_NEVER;
 }
 
+static void note_half(struct world *w, const struct conv *c, int e)
+{
+	const struct half *h = &c->half[e];
+	struct vmc_stream_info info = {0};
+
+	vmc_stream_get_info(w->end[e].s, h->handle, &info);
+	world_note(
+		w,
+		"  end %d: state %d reader %d pulled %ju/%ju ready %d fin %d "
+		"consumed %ju end %d, stop %d/%d",
+		e, (int)h->state, (int)h->reader, (uintmax_t)h->pulled,
+		(uintmax_t)h->want, h->ready, h->fin, (uintmax_t)h->consumed,
+		h->at_end, h->stopped, h->peer_stops);
+	world_note(w, "    credit %u queued %u window %u fin tx %d rx %d",
+		   info.tx_credit, info.rx_queued, info.rx_window,
+		   info.tx_finished, info.rx_finished);
+}
+
 static void quiet_conv(struct world *w, const struct conv *c)
 {
 	bool held = false;
@@ -360,6 +378,8 @@ static void quiet_conv(struct world *w, const struct conv *c)
 	}
 	if (!held || w->quit_readers)
 		world_fail(w, "conv %u does not end", c->id);
+	for (int e = 0; e < 2 && world_failed(w); e++)
+		note_half(w, c, e);
 }
 
 static void quiet_names(struct world *w, int e)
@@ -414,7 +434,7 @@ void oracle_quiet(struct world *w)
 		quiet_end(w, e);
 		quiet_names(w, e);
 	}
-	for (size_t i = 0; i < w->n_alive; i++)
+	for (size_t i = 0; i < w->n_alive && !world_failed(w); i++)
 		quiet_conv(w, &w->convs[w->alive[i]]);
 	for (size_t i = 0; i < w->n_convs; i++)
 		quiet_ended(w, &w->convs[i]);

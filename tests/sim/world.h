@@ -37,7 +37,7 @@
 #define SIM_CONVS_MAX  4096u
 #define SIM_ALIVE_MAX  (2 * VMC_MAX_STREAMS)
 #define SIM_TRACE      96u
-#define SIM_TRACE_LINE 120u
+#define SIM_TRACE_LINE 160u
 
 /* One side of a conversation. */
 enum half_state {

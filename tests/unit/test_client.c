@@ -36,6 +36,12 @@
 		SCRIPT_NUL, NULL, 0 \
 	}
 
+/* One more than a name, or an id with its NUL, may have. */
+#define DIGITS_65 \
+	"12345678901234567890123456789012345678901234567890123456789012345"
+#define LONG_ID \
+	"{\"parameters\":{\"id\":\"0123456789012345678901234567890123456789\"}}"
+
 static int fds_before;
 
 static int setup(void **state)
@@ -72,16 +78,8 @@ static void missing_vm_names_the_folder(void **state)
 
 static void bad_arguments_are_refused(void **state)
 {
-	static const char *const vms[] = {
-		"",
-		".",
-		"..",
-		".hidden",
-		"a/b",
-		"a b",
-		"w\n",
-		"12345678901234567890123456789012345678901234567890123456789012"
-		"345"};
+	static const char *const vms[] = {"",    ".",   "..",  ".hidden",
+					  "a/b", "a b", "w\n", DIGITS_65};
 	struct vmc_listener *l;
 	struct vmc_monitor *m;
 	struct vmc_call *c;
@@ -296,8 +294,7 @@ static void misbehaving_broker_is_eproto(void **state)
 		"{\"parameters\":{\"id\":\"\"}}",
 		"{\"parameters\":{\"id\":\"a b\"}}",
 		"{\"parameters\":{\"id\":\"a\\u001b\"}}",
-		"{\"parameters\":{\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aa\"}}",
+		LONG_ID,
 		"{\"method\":\"a.B\",\"parameters\":{\"id\":\"x\"}}",
 		"{\"error\":7}",
 		"{\"error\":\"nodot\"}",

@@ -327,8 +327,8 @@ class Qmp:
         json.loads(self.file.readline())
         self.command("qmp_capabilities")
 
-    def command(self, name, **arguments):
-        request = {"execute": name}
+    def command(self, execute, **arguments):
+        request = {"execute": execute}
         if arguments:
             request["arguments"] = {k.replace("_", "-"): v
                                     for k, v in arguments.items()}
@@ -336,14 +336,22 @@ class Qmp:
         while True:
             line = self.file.readline()
             if not line:
-                raise QmpError(f"QMP {name}: QEMU is gone")
+                raise QmpError(f"QMP {execute}: QEMU is gone")
             answer = json.loads(line)
             if "event" in answer:
                 self.events.append(answer)
             elif "error" in answer:
-                raise QmpError(f"QMP {name}: {answer['error']['desc']}")
+                raise QmpError(f"QMP {execute}: {answer['error']['desc']}")
             else:
                 return answer["return"]
+
+    def wait_event(self, event):
+        """Wait for an event that came or comes; returns it."""
+        while True:
+            for i, e in enumerate(self.events):
+                if e["event"] == event:
+                    return self.events.pop(i)
+            self.events.append(json.loads(self.file.readline()))
 
     def monitor(self, line):
         """A command of the human monitor; returns its text."""
@@ -604,16 +612,24 @@ class Context:
         self.daemons.append(daemon)
         return daemon
 
-    def wait_peer(self, daemon, timeout=20):
-        """Until both brokers talk."""
+    def wait_peer(self, daemon, timeout=30):
+        """Until a call gets through to the agent."""
         def look():
-            p = self.cli(daemon, "stats", daemon.vm.name, "--json")
-            return p.wait(10) == 0 and self.link_up(daemon)
+            return self.link_up(daemon) and self.peer_answers(daemon)
         wait_for("the peer", look, timeout, 0.1)
 
-    def link_up(self, daemon):
-        info = varlink(daemon, "org.vmchannel.Broker.GetInfo")
-        return info["link"] == "up"
+    @staticmethod
+    def link_up(daemon):
+        return varlink(daemon, "org.vmchannel.Broker.GetInfo")["link"] == "up"
+
+    def peer_answers(self, daemon):
+        with contextlib.suppress(Failure, OSError):
+            with self.plain_connect(daemon, "org.varlink.service",
+                                    b'{"method":"org.varlink.service.GetInfo"'
+                                    b'}\0') as s:
+                s.settimeout(3)
+                return b"org.varlink.service" in s.recv(65536)
+        return False
 
     def host(self, *argv, **options):
         """Start a program on the host."""
@@ -658,6 +674,30 @@ class Context:
     def host_connect(self, daemon, channel, role, *args, options=()):
         return self.host_vmctest(daemon, *options, "-c", daemon.vm.name,
                                  channel, role, *args)
+
+    @staticmethod
+    def check_nothing_left(vm, daemon):
+        """Programs are gone: so are their streams and channels."""
+        def look():
+            streams = varlink(daemon, "org.vmchannel.Broker.Streams")
+            there = json.loads(vm.guest.run(
+                "vmchannel call host --local org.vmchannel.Broker.Streams")
+                .text())
+            names = [c["name"] for c in varlink(
+                daemon, "org.vmchannel.Broker.List")["channels"]
+                if not c["name"].startswith("org.varlink.")]
+            live = [s for s in streams["streams"] + there["streams"]
+                    if s["state"] != "ended"]
+            # Asking in the guest is no stream, but asking here may be seen.
+            left = live + names
+            return not left or None
+        try:
+            wait_for("streams and channels of programs that ended to go",
+                     look, 10, 0.2)
+        except Failure as e:
+            raise Failure(f"{e}: " + str(varlink(
+                daemon, "org.vmchannel.Broker.Streams"))[:600] + str(varlink(
+                    daemon, "org.vmchannel.Broker.List"))) from None
 
     def plain_connect(self, daemon, channel, data=b""):
         """The socket "connect" by hand; raises with the broker's ERR line."""
@@ -732,13 +772,15 @@ class Context:
             thing.close()
         if failed and self.uses_shared:
             self.fleet.close()
+        elif self.uses_shared:
+            self.check_nothing_left(*self.fleet.get())
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def varlink(daemon, method, **parameters):
     """One varlink call to a broker on the host, without our own library."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
+        s.settimeout(30)
         s.connect(os.path.join(daemon.dir, "control"))
         s.sendall(json.dumps({"method": method, "parameters": parameters})
                   .encode() + b"\0")

@@ -192,7 +192,7 @@ static void forge(struct forger *f, const struct wire_header *like,
 
 	if (h.len)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
-	h.hash = hash64(buf + WIRE_HEADER, h.len, 0);
+	h.hash = hash64(buf + WIRE_HEADER, h.len);
 	h.seq = wire_is_sequenced(h.type) ? f->seq++ : 0;
 	wire_put_header(buf, &h);
 	wire_stamp(buf, f->ack + h.ack, f->tx_seed);

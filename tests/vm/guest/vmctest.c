@@ -364,18 +364,24 @@ static int play(const struct options *o, int fd, const struct vmc_caller *who)
 	return result;
 }
 
-static int connect_one(const struct options *o)
-{
+struct stream {
+	int fd;
 	char id[VMC_ID_MAX];
-	int fd = vmc_connect(o->vm, o->channel, o->flags, CONNECT_MS, id);
-	int result;
+};
 
-	if (fd < 0) {
+static bool open_stream(const struct options *o, struct stream *ret)
+{
+	ret->fd = vmc_connect(o->vm, o->channel, o->flags, CONNECT_MS, ret->id);
+	if (ret->fd < 0)
 		fprintf(stderr, "connect: %s\n", vmc_strerror());
-		return 1;
-	}
-	result = play(o, fd, NULL);
-	print_end(o, id);
+	return ret->fd >= 0;
+}
+
+static int play_stream(const struct options *o, const struct stream *st)
+{
+	int result = play(o, st->fd, NULL);
+
+	print_end(o, st->id);
 	return result;
 }
 
@@ -390,17 +396,25 @@ static int collect(unsigned int n)
 	return bad;
 }
 
+/* All are open before the first one is used: that many at once. */
 static int run_connect(const struct options *o)
 {
+	static struct stream streams[STREAMS_MAX];
+	unsigned int n = o->count ? o->count : 1;
 	int bad;
 
-	if (o->count == 0)
-		return connect_one(o);
-	for (unsigned int i = 0; i < o->count; i++)
+	for (unsigned int i = 0; i < n; i++)
+		if (!open_stream(o, &streams[i]))
+			return 1;
+	if (n == 1)
+		return play_stream(o, &streams[0]);
+	for (unsigned int i = 0; i < n; i++) {
 		if (fork() == 0)
-			_exit(connect_one(o));
-	bad = collect(o->count);
-	fprintf(stderr, "streams: %u, bad %d\n", o->count, bad);
+			_exit(play_stream(o, &streams[i]));
+		close(streams[i].fd);
+	}
+	bad = collect(n);
+	fprintf(stderr, "streams: %u, bad %d\n", n, bad);
 	return bad != 0;
 }
 
