@@ -129,6 +129,7 @@ class Machine:
 
     name = "?"
     kernel_words = ""
+    accel = "tcg,thread=multi"
 
     def __init__(self, setup, n_streams):
         self.setup = setup
@@ -168,7 +169,7 @@ class Machine:
         if os.path.exists(control):
             os.unlink(control)
         qemu = [
-            "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi",
+            "qemu-system-x86_64", "-M", "q35", "-accel", self.accel,
             "-cpu", "qemu64", "-smp", "1", "-m", str(MEMORY_MB),
             "-name", "bench,debug-threads=on",
             "-nodefaults", "-no-user-config", "-display", "none",

@@ -57,7 +57,8 @@ static const char *check_slots(const struct vmc_session *s)
 {
 	const struct link *ctl = session_at(s, s->at.ctl);
 	const struct link *evl = session_at(s, s->at.evl);
-	uint32_t used = 0, live = 0, peers = 0, chunks = 0, granted = 0;
+	uint32_t used = 0, live = 0, peers = 0, asked = 0;
+	uint32_t chunks = 0, granted = 0;
 
 	for (uint32_t i = 0; i < s->cfg.max_streams; i++) {
 		const struct slot *sl = slot_at(s, i);
@@ -82,6 +83,7 @@ static const char *check_slots(const struct vmc_session *s)
 		}
 		live++;
 		peers += !!(sl->bits & SL_PEER);
+		asked += (sl->bits & (SL_PEER | SL_ACCEPTED)) == SL_PEER;
 		bad = check_live(s, sl);
 		if (!bad)
 			bad = check_queue(s, sl, &chunks);
@@ -95,7 +97,8 @@ static const char *check_slots(const struct vmc_session *s)
 	CHECK(chunks == s->chunks_used, "pool: chunk count");
 	CHECK(granted == s->pool_granted, "credit: sum of grants");
 	CHECK(granted <= s->cfg.rx_pool, "credit: more granted than there is");
-	CHECK(peers + s->reject_tail - s->reject_head <= s->cfg.max_streams,
+	CHECK(asked == s->n_unanswered, "slots: count of unanswered");
+	CHECK(asked + s->reject_tail - s->reject_head <= s->cfg.max_streams,
 	      "rejects: more than the peer may cause");
 	return NULL;
 }

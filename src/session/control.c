@@ -120,7 +120,7 @@ static struct reject *reject_at(const struct vmc_session *s, uint32_t i)
 }
 
 /*
- * Never overflows: living streams of the peer and rejects together are never
+ * Never overflows: unanswered OPENs of the peer and rejects together are never
  * more than max_streams, on_open() ends the session of a peer that has more.
  */
 void control_reject(struct vmc_session *s, uint32_t id, unsigned int reason)

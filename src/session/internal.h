@@ -59,12 +59,13 @@
 #define CHARGE_FIXED 768u
 #define CHARGE_SMALL 352u
 #define CHARGE_PAGE  4096u
-/* Unsequenced units that may be unread by the peer, and when to ask. */
+/* Unsequenced units that may be unread by the peer, at most; fewer if the caps
+ * are small (stage.c), but never fewer than this. */
 /* tx_charge() of the largest staged unit but the preamble. */
 #define STAGE_CHARGE 1792u
 #define STAGE_UNIT   672u
 #define STAGE_MAX    32u
-#define STAGE_ASK    16u
+#define STAGE_MIN    2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
@@ -251,8 +252,10 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
+	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
+	uint64_t ping_seq; /* frames that were sent before the PING */
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */
@@ -276,6 +279,7 @@ struct vmc_session {
 
 	/* streams (slots.c, streams.c, credit.c) */
 	uint32_t n_slots_used, n_streams, n_peer_streams;
+	uint32_t n_unanswered; /* the peer's, neither accepted nor rejected */
 	struct list free_slots, ctl, evl;
 	uint32_t next_id, peer_last_id;
 	uint32_t pool_granted;
@@ -387,6 +391,7 @@ bool tx_is_idle(const struct vmc_session *s);
 bool stage_fill(struct vmc_session *s, uint64_t now);
 bool stage_fill_ack(struct vmc_session *s, uint64_t now);
 bool stage_is_full(const struct vmc_session *s);
+bool stage_takes_pong(const struct vmc_session *s);
 /* The unit that is partly written is completed before anything else. */
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);

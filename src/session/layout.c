@@ -73,7 +73,8 @@ bool config_valid(const struct vmc_session_config *c)
 	       (uint64_t)c->max_streams * c->initial_window <= c->rx_pool &&
 	       within(c->inflight_bytes, 1, VMC_MAX_INFLIGHT) &&
 	       within(c->inflight_charge,
-		      tx_charge(c->max_frame) + CONTROL_CHARGE,
+		      tx_charge(c->max_frame) + CONTROL_CHARGE +
+			      STAGE_MIN * STAGE_CHARGE,
 		      2 * VMC_MAX_INFLIGHT) &&
 	       within(c->inflight_writes, 2 * CONTROL_WRITES, 4096) &&
 	       c->hello_retry_us >= 1 &&

@@ -335,6 +335,11 @@ void on_pong(struct vmc_session *s, const struct rx_frame *f,
 		s->stage_marked = false;
 	if ((int32_t)(s->stage_ping - s->stage_proven) > 0)
 		s->stage_proven = s->stage_ping;
+	/* It came through, and yet frames before it did not. */
+	if (s->tx_first < s->ping_seq) {
+		s->st.bad_sequence++;
+		lose_sync(s, f->now);
+	}
 }
 
 void on_bye(struct vmc_session *s, const struct rx_frame *f,

@@ -151,6 +151,8 @@ void slot_end(struct vmc_session *s, struct slot *sl, unsigned int reason)
 	s->n_streams--;
 	if (sl->bits & SL_PEER)
 		s->n_peer_streams--;
+	if ((sl->bits & (SL_PEER | SL_ACCEPTED)) == SL_PEER)
+		s->n_unanswered--;
 	slot_event(s, sl, EVB_END);
 	if (reset)
 		slot_want(s, sl, WANT_RESET);

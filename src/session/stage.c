@@ -6,9 +6,9 @@
  *
  * Nobody acks these units, yet they take room in the pipe. A unit is proven
  * read when a sequenced frame that was written after it is acked, or when a
- * PING that was written after it is answered. At most STAGE_MAX are unproven;
- * from STAGE_ASK on we ask by PING. So whoever only receives still never
- * fills the pipe with acks.
+ * PING that was written after it is answered. A limited number is unproven at
+ * any time, and from half of it on we ask by PING. So whoever only receives
+ * still never fills the pipe with acks, and acks leave room for data.
  */
 #include "session/internal.h"
 
@@ -31,9 +31,26 @@ void stage_reset(struct vmc_session *s)
 	s->pong_due = NEVER;
 }
 
+/* A full frame and control fit beside them, and half of the writes. */
+static uint32_t stage_max(const struct vmc_session *s)
+{
+	uint32_t charge = (s->cfg.inflight_charge - CONTROL_CHARGE -
+			   tx_charge(s->cfg.max_frame)) /
+			  STAGE_CHARGE;
+	uint32_t writes = (s->cfg.inflight_writes - CONTROL_WRITES) / 2;
+
+	return min_u32(STAGE_MAX, min_u32(charge, writes));
+}
+
 bool stage_is_full(const struct vmc_session *s)
 {
-	return unproven(s) >= STAGE_MAX;
+	return unproven(s) >= stage_max(s);
+}
+
+bool stage_takes_pong(const struct vmc_session *s)
+{
+	/* One beyond the limit: two full sides would wait for each other. */
+	return unproven(s) <= stage_max(s);
 }
 
 void stage_rest(struct vmc_session *s)
@@ -149,18 +166,28 @@ static bool stage_bye(struct vmc_session *s)
 	return true;
 }
 
+/*
+ * Acks of frames prove units, too; when none are under way and yet a frame
+ * finds no room, only a PONG can make some.
+ */
+static bool must_ask(const struct vmc_session *s)
+{
+	return unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) ||
+	       (unproven(s) && s->want_room && tx_is_idle(s));
+}
+
 static bool stage_pings(struct vmc_session *s, uint64_t now)
 {
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint32_t at = 0;
 
-	if (unproven(s) >= STAGE_ASK && !s->ping_out)
+	if (must_ask(s) && !s->ping_out)
 		s->want_ping = true;
 	if (s->pong_due <= now) {
 		s->pong_due = NEVER;
 		s->want_pong = true;
 	}
-	if (s->want_pong && !stage_is_full(s)) {
+	if (s->want_pong && stage_takes_pong(s)) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
@@ -168,6 +195,8 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 	if (s->want_ping) {
 		s->want_ping = false;
 		s->ping_out = true;
+		s->want_room = false;
+		s->ping_seq = s->tx_sent;
 		s->ping_at = now;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;

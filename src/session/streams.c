@@ -19,7 +19,8 @@ int vmc_stream_open(struct vmc_session *s, vmc_stream *ret, const char *name,
 	    who->kind > VMC_PRINCIPAL_GUEST || weight < 1 ||
 	    weight > SCHED_WEIGHT_MAX)
 		return VMC_ERR_INVAL;
-	if (s->state != VMC_SESSION_UP)
+	/* Up is what the application was told of. */
+	if (s->state != VMC_SESSION_UP || s->ev_up || s->ev_down)
 		return VMC_ERR_NOT_UP;
 	if (s->n_streams >= s->peer_streams || s->next_id > ID_MAX ||
 	    !(sl = slot_new(s, s->next_id))) {
@@ -66,8 +67,11 @@ int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 	if ((sl->bits & (SL_PEER | SL_ACCEPTED)) != SL_PEER)
 		return VMC_ERR_STATE;
 	sl->bits |= SL_ACCEPTED;
+	s->n_unanswered--;
 	sched_add(session_sched(s), slot_index(s, sl), owner, weight);
 	slot_want(s, sl, WANT_ACCEPT);
+	if (sl->bits & SL_TX_END)
+		slot_want(s, sl, WANT_FIN);
 	slot_update_sched(s, sl);
 	s->st.streams_accepted++;
 	if (sl->q_len || (sl->bits & SL_RX_FIN))
@@ -166,7 +170,9 @@ bool vmc_stream_at_end(const struct vmc_session *s, vmc_stream h)
 {
 	const struct slot *sl = slot_by_handle(s, h);
 
-	return sl && (sl->bits & SL_RX_FIN) && !sl->q_len && !has_borrow(s, sl);
+	/* What has ended may have dropped bytes: END says how it was. */
+	return sl && (sl->bits & (SL_RX_FIN | SL_ENDED)) == SL_RX_FIN &&
+	       !sl->q_len && !has_borrow(s, sl);
 }
 
 int vmc_stream_ready(struct vmc_session *s, vmc_stream h)
@@ -183,13 +189,14 @@ int vmc_stream_ready(struct vmc_session *s, vmc_stream h)
 	return 0;
 }
 
-/* Our side is over: FIN when there is room. */
+/* Our side is over: FIN when there is room, but never before ACCEPT. */
 static void finish(struct vmc_session *s, struct slot *sl)
 {
 	sl->bits |= SL_TX_END;
 	sl->bits &= (uint16_t)~SL_READY;
 	slot_update_sched(s, sl);
-	if (!(sl->bits & SL_TX_FIN))
+	if (!(sl->bits & SL_TX_FIN) &&
+	    (sl->bits & (SL_PEER | SL_ACCEPTED)) != SL_PEER)
 		slot_want(s, sl, WANT_FIN);
 }
 
@@ -318,7 +325,7 @@ void on_open(struct vmc_session *s, const struct rx_frame *f,
 	if (!wire_get_open(f->payload, f->h.len, &o) ||
 	    (id & 1) == (s->next_id & 1) || id <= s->peer_last_id ||
 	    id > ID_MAX ||
-	    s->reject_tail - s->reject_head + s->n_peer_streams >=
+	    s->reject_tail - s->reject_head + s->n_unanswered >=
 		    s->cfg.max_streams) {
 		session_violation(s, VMC_REASON_PROTOCOL, f->now);
 		return;
@@ -341,6 +348,7 @@ void on_open(struct vmc_session *s, const struct rx_frame *f,
 	}
 	sl->bits |= SL_PEER;
 	s->n_peer_streams++;
+	s->n_unanswered++;
 	if (o.flags & VMC_OPEN_MESSAGES)
 		sl->bits |= SL_MESSAGES;
 	ev->type = VMC_EV_OPEN;

@@ -48,7 +48,7 @@ static void tiny_limits(struct world *w, struct vmc_session_config *cfg)
 		cfg->initial_window + (uint32_t)prng_size(&w->rng, 65536);
 	cfg->inflight_bytes = 16 + (uint32_t)prng_size(&w->rng, 131072);
 	/* The least that is valid is what one frame costs, and a rest. */
-	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 +
+	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 + 3584 +
 			       (uint32_t)prng_size(&w->rng, 120000);
 	cfg->inflight_writes = range32(w, 16, 240);
 	cfg->ack_delay_us = prng_size(&w->rng, 20000);
