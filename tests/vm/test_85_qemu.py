@@ -40,8 +40,9 @@ class Place:
         return next((r for r in rows if r["vm"] == "vm"), None)
 
     def wait_link(self, state="connected"):
+        """connected: QEMU; up: the guest, which has to boot first."""
         wait_for("vmchanneld's link", lambda: (self.info() or {}).get("link")
-                 == state, 15, 0.1)
+                 == state, 15 if state == "connected" else 60, 0.1)
 
     def stop(self, p):
         """SIGTERM, once QEMU has its handlers: it answers QMP then."""
