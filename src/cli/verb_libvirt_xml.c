@@ -68,7 +68,8 @@ const struct cli_verb verb_libvirt_xml = {
 		"which vmchanneld to start. libvirt makes the socket: see\n"
 		"docs/libvirt.md for its owner and labels.\n"
 		"\n"
-		"  vmchannel libvirt-xml web >web-channel.xml\n",
+		"Example:\n"
+		"  vmchannel libvirt-xml web --dir /run/vmchannel\n",
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
