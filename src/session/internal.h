@@ -66,6 +66,8 @@
 #define STAGE_UNIT   672u
 #define STAGE_MAX    32u
 #define STAGE_MIN    2u
+/* Beyond the maximum: a PING and a PONG, or two that ask would both wait. */
+#define STAGE_EXTRA 2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
@@ -74,9 +76,9 @@
 /* Answers to PING. */
 /* A PING beyond the rate is answered later, and only the newest: never to
  * answer could block a peer that asks what was read (stage.c). */
-#define PONG_PER_S 1000u
-#define PONG_BURST 100u
-#define PONG_LATER UINT64_C(1000)
+#define PONG_PER_S 10000u
+#define PONG_BURST 1000u
+#define PONG_LATER UINT64_C(100)
 #define PING_GAP   UINT64_C(10000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
