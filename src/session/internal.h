@@ -70,6 +70,7 @@
 #define STAGE_EXTRA 2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
+#define HELLO_SLOW       UINT64_C(3600000000)
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
@@ -79,7 +80,9 @@
 #define PONG_PER_S 10000u
 #define PONG_BURST 1000u
 #define PONG_LATER UINT64_C(100)
-#define PING_GAP   UINT64_C(10000000)
+/* Between PINGs to a stalled peer, doubling: it may be paused for long. */
+#define PING_GAP     UINT64_C(10000000)
+#define PING_GAP_MAX UINT64_C(3600000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
 #define RESYNC_PER_S       1u
@@ -257,7 +260,7 @@ struct vmc_session {
 	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
-	uint64_t ping_seq; /* frames that were sent before the PING */
+	uint64_t ping_wait, ping_seq;
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */

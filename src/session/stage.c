@@ -29,6 +29,7 @@ void stage_reset(struct vmc_session *s)
 	s->stage_marked = false;
 	s->ping_out = s->want_ping = s->want_pong = false;
 	s->pong_due = NEVER;
+	s->ping_wait = PING_GAP;
 }
 
 /* A full frame and control fit beside them, and half of the writes. */

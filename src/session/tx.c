@@ -466,6 +466,7 @@ bool tx_acked(struct vmc_session *s, uint32_t ack, uint64_t now)
 	tx_acked_to(s, s->tx_first + n);
 	stage_prove(s, s->tx_first);
 	s->progress_at = now;
+	s->ping_wait = PING_GAP;
 	if (s->stalled) {
 		s->stalled = false;
 		if (s->ev_stalled)
