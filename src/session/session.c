@@ -164,7 +164,7 @@ static uint64_t stall_deadline(const struct vmc_session *s)
 		return NEVER;
 	if (!s->stalled)
 		return s->progress_at + s->cfg.stall_us;
-	return s->ping_out || s->want_ping ? NEVER : s->ping_at + PING_GAP;
+	return s->want_ping ? NEVER : s->ping_at + s->ping_wait;
 }
 
 uint64_t vmc_session_deadline(const struct vmc_session *s)
@@ -179,11 +179,10 @@ uint64_t vmc_session_deadline(const struct vmc_session *s)
 		return t;
 	t = min_u64(t, stall_deadline(s));
 	/* What waits for the link to take it carries the ack, too. */
-	if (s->stage_kind != STAGE_NONE || s->u_send != s->u_tail)
+	if (s->stage_kind != STAGE_NONE || s->u_send != s->u_tail ||
+	    stage_is_full(s))
 		return t;
-	if (!stage_is_full(s))
-		t = min_u64(t, s->ack_due);
-	return stage_takes_pong(s) ? min_u64(t, s->pong_due) : t;
+	return min_u64(t, min_u64(s->ack_due, s->pong_due));
 }
 
 void vmc_session_tick(struct vmc_session *s, uint64_t now)
@@ -201,8 +200,10 @@ void vmc_session_tick(struct vmc_session *s, uint64_t now)
 		s->ev_stalled = true;
 		s->st.stalls++;
 	}
-	if (!s->ping_out && (!s->ping_at || now - s->ping_at >= PING_GAP))
-		s->want_ping = true;
+	if (s->ping_at && now - s->ping_at < s->ping_wait)
+		return;
+	s->want_ping = true;
+	s->ping_wait = min_u64(2 * s->ping_wait, PING_GAP_MAX);
 }
 
 /* ---- figures
