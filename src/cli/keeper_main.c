@@ -170,6 +170,16 @@ static void tell_user(const struct keep *k)
 	(void)!write(STDERR_FILENO, k->kept, k->n_kept);
 }
 
+/* vmchanneld did not get ready; it says why, as a rule. */
+static void tell_failure(const struct keep *k)
+{
+	tell_user(k);
+	if (k->n_kept == 0)
+		cli_error(CLI_FAILED,
+			  "%s ended with status %d before it served VM %s",
+			  k->program, k->daemon_status, k->wish->vm);
+}
+
 static void open_log(struct keep *k)
 {
 	k->log = k->wish->verbose ? STDERR_FILENO
@@ -417,7 +427,7 @@ int keeper_main(const struct keeper_wish *wish, const char *program, int status,
 
 	close_others(status, k.lifeline);
 	if (prepare(&k) || !get_ready(&k)) {
-		tell_user(&k);
+		tell_failure(&k);
 		return 1;
 	}
 	open_log(&k);

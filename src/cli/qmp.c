@@ -86,9 +86,6 @@ static int make_room(struct qmp *q)
 
 	if (q->room - q->len >= QMP_READ_STEP)
 		return 0;
-	if (q->len >= QMP_LINE_MAX)
-		return fail(q, EPROTO, "QEMU sent a line of more than %d bytes",
-			    QMP_LINE_MAX);
 	buf = realloc(q->buf, q->room * 2 + QMP_READ_STEP);
 	if (!buf)
 		return fail(q, ENOMEM, "out of memory");
@@ -127,14 +124,16 @@ static int take_message(struct qmp *q, struct qmp_message *ret)
 	char *end = q->len > q->scanned
 			    ? memchr(start, '\n', q->len - q->scanned)
 			    : NULL;
-	size_t line;
+	size_t line = end ? (size_t)(end - q->buf) : q->len;
 	int r;
 
+	if (line > QMP_LINE_MAX)
+		return fail(q, EPROTO, "QEMU sent a line of more than %d bytes",
+			    QMP_LINE_MAX);
 	if (!end) {
 		q->scanned = q->len;
 		return 0;
 	}
-	line = (size_t)(end - q->buf);
 	r = qmp_parse(q->buf, line, ret);
 	q->len -= line + 1;
 	q->scanned = 0;

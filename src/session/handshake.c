@@ -94,7 +94,9 @@ void session_forget(struct vmc_session *s, unsigned int reason)
 	slots_end_all(s, reason);
 	names_restart(s);
 	tx_reset(s);
-	s->rx_next = 0;
+	/* A BYE still carries the last ack, or the peer would not take it. */
+	if (!s->want_bye)
+		s->rx_next = 0;
 	if (s->have_nonce)
 		snapshot(s);
 }

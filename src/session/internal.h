@@ -95,7 +95,7 @@
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
 /* Part of the stream table that the peer's OPENs never take from ours. */
-#define OWN_PART 4u
+#define OWN_PART 8u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
@@ -257,6 +257,7 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
+	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
 	uint64_t ping_wait, ping_seq;
@@ -395,6 +396,7 @@ bool tx_is_idle(const struct vmc_session *s);
 bool stage_fill(struct vmc_session *s, uint64_t now);
 bool stage_fill_ack(struct vmc_session *s, uint64_t now);
 bool stage_is_full(const struct vmc_session *s);
+bool stage_takes_pong(const struct vmc_session *s);
 /* The unit that is partly written is completed before anything else. */
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);

@@ -179,10 +179,11 @@ uint64_t vmc_session_deadline(const struct vmc_session *s)
 		return t;
 	t = min_u64(t, stall_deadline(s));
 	/* What waits for the link to take it carries the ack, too. */
-	if (s->stage_kind != STAGE_NONE || s->u_send != s->u_tail ||
-	    stage_is_full(s))
+	if (s->stage_kind != STAGE_NONE || s->u_send != s->u_tail)
 		return t;
-	return min_u64(t, min_u64(s->ack_due, s->pong_due));
+	if (!stage_is_full(s))
+		t = min_u64(t, s->ack_due);
+	return stage_takes_pong(s) ? min_u64(t, s->pong_due) : t;
 }
 
 void vmc_session_tick(struct vmc_session *s, uint64_t now)

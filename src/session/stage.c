@@ -48,6 +48,12 @@ bool stage_is_full(const struct vmc_session *s)
 	return unproven(s) >= stage_max(s);
 }
 
+bool stage_takes_pong(const struct vmc_session *s)
+{
+	/* One beyond the limit: two full sides would wait for each other. */
+	return unproven(s) <= stage_max(s);
+}
+
 void stage_rest(struct vmc_session *s)
 {
 	const struct unit *u = unit_at(s, s->u_send);
@@ -161,18 +167,28 @@ static bool stage_bye(struct vmc_session *s)
 	return true;
 }
 
+/*
+ * Acks of frames prove units, too; when none are under way and yet a frame
+ * finds no room, only a PONG can make some.
+ */
+static bool must_ask(const struct vmc_session *s)
+{
+	return unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) ||
+	       (unproven(s) && s->want_room && tx_is_idle(s));
+}
+
 static bool stage_pings(struct vmc_session *s, uint64_t now)
 {
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint32_t at = 0;
 
-	if (unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) && !s->ping_out)
+	if (must_ask(s) && !s->ping_out)
 		s->want_ping = true;
 	if (s->pong_due <= now) {
 		s->pong_due = NEVER;
 		s->want_pong = true;
 	}
-	if (s->want_pong && unproven(s) < stage_max(s) + STAGE_EXTRA) {
+	if (s->want_pong && stage_takes_pong(s)) {
 		s->want_pong = false;
 		at = stage_frame(s, at, WIRE_PONG, payload,
 				 wire_put_u64(payload, s->pong_token));
@@ -180,8 +196,9 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 	if (s->want_ping) {
 		s->want_ping = false;
 		s->ping_out = true;
-		s->ping_at = now;
+		s->want_room = false;
 		s->ping_seq = s->tx_sent;
+		s->ping_at = now;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
 		at = stage_frame(s, at, WIRE_PING, payload,

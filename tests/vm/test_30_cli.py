@@ -231,7 +231,8 @@ def run_verb(t, *qemu_args, name="runvm", words=()):
 
 def wait_call(t, p, env, name="runvm"):
     def up():
-        check(p.status is None, "vmchannel run ended: " + p.tail())
+        check(p.status is None or p.status == 0,
+              f"{p.name} ended: " + p.tail())
         c = t.host(program("src/cli/vmchannel"), "call", name,
                    "org.varlink.service.GetInfo", env=env)
         c.close_stdin()

@@ -345,6 +345,14 @@ class Qmp:
             else:
                 return answer["return"]
 
+    def wait_event(self, event):
+        """Wait for an event that came or comes; returns it."""
+        while True:
+            for i, e in enumerate(self.events):
+                if e["event"] == event:
+                    return self.events.pop(i)
+            self.events.append(json.loads(self.file.readline()))
+
     def monitor(self, line):
         """A command of the human monitor; returns its text."""
         return self.command("human-monitor-command", command_line=line)
