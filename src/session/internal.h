@@ -95,7 +95,7 @@
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
 /* Part of the stream table that the peer's OPENs never take from ours. */
-#define OWN_PART 4u
+#define OWN_PART 8u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 

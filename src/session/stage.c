@@ -187,6 +187,7 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 		s->want_ping = false;
 		s->ping_out = true;
 		s->ping_at = now;
+		s->ping_seq = s->tx_sent;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
 		at = stage_frame(s, at, WIRE_PING, payload,
