@@ -199,7 +199,7 @@ enum stage_kind {
 struct vmc_session {
 	struct vmc_session_config cfg;
 	struct layout {
-		uint32_t slots, hash, ctl, evl, sched;
+		uint32_t slots, hash, ctl, evl, sched, loans;
 		uint32_t names_local, names_peer, rejects;
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
@@ -472,6 +472,10 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
+/* The charge of @sl was @before: set pool and loans right. */
+void credit_account(struct vmc_session *s, const struct slot *sl,
+		    uint32_t before);
+uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);
