@@ -285,19 +285,10 @@ class Ours(Machine):
         return env
 
     def devices(self):
-        d = self.directory()
-        self.daemon = None
-        return ["-device", "virtio-serial-pci,id=vs,max_ports=2,vectors=7",
-                "-chardev", f"socket,id=l,path={self.setup.scratch}/link,server=on,wait=off",
-                "-device", "virtserialport,bus=vs.0,chardev=l,name=org.vmchannel.0,nr=1"]
+        return []
 
     def command(self, qemu):
-        self.daemon = subprocess.Popen([self.setup.daemon, "--link", f"{self.setup.scratch}/link", self.VM], env=self.environment())
-        return qemu
-
-    def __exit__(self, *_):
-        super().__exit__()
-        self.daemon.terminate(); self.daemon.wait(10)
+        return [self.setup.command, "run", "--name", self.VM, "--"] + qemu
 
     def connected(self):
         """The agent starts beside the load program: it may need a moment."""

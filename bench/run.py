@@ -144,7 +144,6 @@ class Setup:
     def __init__(self, build, scratch):
         self.load = os.path.join(build, "bench", "load")
         self.command = os.path.join(build, "src", "cli", "vmchannel")
-        self.daemon = os.path.join(build, "src", "host", "vmchanneld")
         self.scratch = scratch
         guest = os.path.join(build, "bench", "guest")
         self.kernel = os.path.join(guest, "vmlinuz")

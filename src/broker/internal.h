@@ -460,8 +460,9 @@ uint64_t broker_now_us(void);
 void broker_handle_closed(uv_handle_t *h);
 void broker_unref(struct broker *b);
 
-#define REF_LINK UINT64_MAX
-#define REF_LOOP (UINT64_MAX - 1)
+#define REF_LINK  UINT64_MAX
+#define REF_LOOP  (UINT64_MAX - 1)
+#define REF_TIMER (UINT64_MAX - 2)
 
 /* session_event() - act on one event of the session */
 void session_event(struct broker *b, const struct vmc_event *ev,
@@ -521,7 +522,11 @@ struct broker {
 	bool again;   /* work is left: do not sleep */
 	bool touched; /* libuv has news for the kernel */
 	bool quit;
-	uint64_t deadline_us; /* UINT64_MAX: none */
+	int timer; /* timerfd, member of the inner set */
+	uint64_t
+		timer_at_us; /* it rings then; 0: it has; UINT64_MAX: not set */
+	uint64_t
+		deadline_us; /* of the session and the link; UINT64_MAX: none */
 	uv_timer_t sweep;
 	bool sweeping;
 	bool services_wait;     /* a service may be startable */

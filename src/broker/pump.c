@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "broker/log.h"
 
 #define SWEEP_MS 1000
+/* The timer's longest sleep while something is due later. */
+#define TIMER_LOOK_US 100000u
 /* Events can cause output and output events (a reset); more rounds than this
  * in one wake-up are left to the next. */
 #define PUMP_ROUNDS 4
@@ -126,13 +129,30 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 	return false;
 }
 
-static void find_deadline(struct broker *b, uint64_t now_us)
+/*
+ * The timer is set only if it would come too late, never put off: what is
+ * due moves with each frame. It is set at most TIMER_LOOK_US ahead, so that
+ * it does not ring long after the last thing that was due has been settled.
+ */
+static void arm_timer(struct broker *b, uint64_t now_us)
 {
+	struct itimerspec when = {.it_value = {0}};
 	uint64_t retry = now_us + LINK_RETRY_MS * 1000u;
+	uint64_t at = vmc_session_deadline(b->session);
 
-	b->deadline_us = vmc_session_deadline(b->session);
-	if (b->link.fd >= 0 && !b->link.writable && retry < b->deadline_us)
-		b->deadline_us = retry;
+	if (b->link.fd >= 0 && !b->link.writable && retry < at)
+		at = retry;
+	b->deadline_us = at;
+	if (at == UINT64_MAX)
+		return;
+	if (at > now_us + TIMER_LOOK_US)
+		at = now_us + TIMER_LOOK_US;
+	if (at >= b->timer_at_us)
+		return;
+	b->timer_at_us = at;
+	when.it_value.tv_sec = (time_t)(at / 1000000u);
+	when.it_value.tv_nsec = (long)(at % 1000000u * 1000u);
+	timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 void pump_kick(struct broker *b)
@@ -164,18 +184,22 @@ void pump_run(struct broker *b, uint64_t now_us)
 		control_wake_all(b);
 	b->count.budget_spent += more;
 	b->again |= more;
-	find_deadline(b, now_us);
+	arm_timer(b, now_us);
 	link_report(b);
 }
 
 void pump_deadline(struct broker *b, uint64_t now_us)
 {
+	if (b->timer_at_us <= now_us)
+		b->timer_at_us = UINT64_MAX;
+	b->again = true;
+	if (now_us < b->deadline_us)
+		return;
 	if (b->link.fd >= 0 && !b->link.writable) {
 		link_set_writable(b, true);
 		b->count.link_retries++;
 	}
 	vmc_session_tick(b->session, now_us);
-	b->again = true;
 }
 
 static void on_sweep(uv_timer_t *h)
@@ -210,9 +234,16 @@ void broker_handle_closed(uv_handle_t *h)
 
 int pump_init(struct broker *b)
 {
-	b->deadline_us = UINT64_MAX;
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET, /* so it need not be read */
+		.data.u64 = REF_TIMER,
+	};
+
+	b->deadline_us = b->timer_at_us = UINT64_MAX;
 	b->inner = epoll_create1(EPOLL_CLOEXEC);
-	if (b->inner < 0)
+	b->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (b->inner < 0 || b->timer < 0 ||
+	    epoll_ctl(b->inner, EPOLL_CTL_ADD, b->timer, &ev) < 0)
 		return -errno;
 	uv_timer_init(b->loop, &b->sweep); /* cannot fail */
 	b->sweep.data = b;
@@ -222,9 +253,11 @@ int pump_init(struct broker *b)
 
 void pump_close(struct broker *b)
 {
-	if (b->inner < 0)
-		return;
-	uv_close((uv_handle_t *)&b->sweep, broker_handle_closed);
-	close(b->inner);
-	b->inner = -1;
+	if (b->sweep.data)
+		uv_close((uv_handle_t *)&b->sweep, broker_handle_closed);
+	if (b->inner >= 0)
+		close(b->inner);
+	if (b->timer >= 0)
+		close(b->timer);
+	b->inner = b->timer = -1;
 }

@@ -237,7 +237,7 @@ static int common_options(int argc, char **argv, int *ret)
 			return 0;
 		case 'V':
 		case OPT_VERSION:
-			*ret = cli_find_verb("version")->run(NULL);
+			*ret = verb_version.run(NULL);
 			return 0;
 		case OPT_JSON:
 			cli_json = true;

@@ -136,7 +136,7 @@ static const char *check_tx(const struct vmc_session *s)
 	CHECK(s->tx_next - s->tx_first <= s->at.n_frames,
 	      "tx: too many frames");
 	CHECK(s->ring_tail <= s->at.ring_size, "tx: tail outside the ring");
-	CHECK(s->stage_sent - s->stage_proven <= STAGE_MAX + HELLO_FREE_TRIES ||
+	CHECK(s->stage_sent - s->stage_proven <= STAGE_MAX + STAGE_EXTRA ||
 		      s->state != VMC_SESSION_UP,
 	      "stage: too much is unread");
 	CHECK(s->stage_off <= s->stage_len, "stage: beyond its end");

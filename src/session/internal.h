@@ -66,18 +66,23 @@
 #define STAGE_UNIT   672u
 #define STAGE_MAX    32u
 #define STAGE_MIN    2u
+/* Beyond the maximum: a PING and a PONG, or two that ask would both wait. */
+#define STAGE_EXTRA 2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
+#define HELLO_SLOW       UINT64_C(3600000000)
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
 /* Answers to PING. */
 /* A PING beyond the rate is answered later, and only the newest: never to
  * answer could block a peer that asks what was read (stage.c). */
-#define PONG_PER_S 1000u
-#define PONG_BURST 100u
-#define PONG_LATER UINT64_C(1000)
-#define PING_GAP   UINT64_C(10000000)
+#define PONG_PER_S 10000u
+#define PONG_BURST 1000u
+#define PONG_LATER UINT64_C(100)
+/* Between PINGs to a stalled peer, doubling: it may be paused for long. */
+#define PING_GAP     UINT64_C(10000000)
+#define PING_GAP_MAX UINT64_C(3600000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
 #define RESYNC_PER_S       1u
@@ -90,7 +95,7 @@
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
 /* Part of the stream table that the peer's OPENs never take from ours. */
-#define OWN_PART 8u
+#define OWN_PART 4u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
@@ -252,10 +257,9 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
-	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
-	uint64_t ping_seq; /* frames that were sent before the PING */
+	uint64_t ping_wait, ping_seq;
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */

@@ -164,7 +164,7 @@ static uint64_t stall_deadline(const struct vmc_session *s)
 		return NEVER;
 	if (!s->stalled)
 		return s->progress_at + s->cfg.stall_us;
-	return s->ping_out || s->want_ping ? NEVER : s->ping_at + PING_GAP;
+	return s->want_ping ? NEVER : s->ping_at + s->ping_wait;
 }
 
 uint64_t vmc_session_deadline(const struct vmc_session *s)
@@ -201,8 +201,10 @@ void vmc_session_tick(struct vmc_session *s, uint64_t now)
 		s->ev_stalled = true;
 		s->st.stalls++;
 	}
-	if (!s->ping_out && (!s->ping_at || now - s->ping_at >= PING_GAP))
-		s->want_ping = true;
+	if (s->ping_at && now - s->ping_at < s->ping_wait)
+		return;
+	s->want_ping = true;
+	s->ping_wait = min_u64(2 * s->ping_wait, PING_GAP_MAX);
 }
 
 /* ---- figures
