@@ -45,6 +45,10 @@ static void limits(struct hostile *h)
 
 	vmc_session_config_default(c, (enum vmc_role)pick32(h, 0, 1));
 	c->instance = 1;
+	/* Small tables: a run shall take less than a millisecond. */
+	c->max_streams = 32;
+	c->max_names = 8;
+	c->rx_pool = 128 * 1024;
 	if (prng_chance(&h->rng, 1, 4))
 		return;
 	c->max_streams = pick32(h, 1, 8);
