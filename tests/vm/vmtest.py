@@ -467,7 +467,7 @@ def guest_dir(variant):
     """Folder with vmlinuz and initramfs of a variant of the guest."""
     path = os.path.join(BUILD, variant)
     if not os.path.exists(os.path.join(path, "initramfs")):
-        raise Skip(f"{path}/initramfs is not built: run make guest")
+        raise Failure(f"{path}/initramfs is missing: run make guest")
     return path
 
 
@@ -475,7 +475,7 @@ def program(path):
     """A built program, by its path below the build folder."""
     full = os.path.join(BUILD, path)
     if not os.path.exists(full):
-        raise Skip(f"{path} is not built")
+        raise Failure(f"{path} is not built: run make")
     return full
 
 
@@ -559,6 +559,7 @@ class Fleet:
 
     def get(self):
         if self.shared is None:
+            program("src/host/vmchanneld")
             vm = VM(self.top, "shared")
             try:
                 self.shared = (vm, Daemon(vm, self.top))
