@@ -378,11 +378,13 @@ class VM:
 
     link: the port org.vmchannel.0 exists from the start
     agent: init starts vmchannel-agent
+    boot_timeout: seconds that it may take to boot
     net: a virtio-net card on slirp (10.0.2.15)
     """
 
     def __init__(self, top, name="vm0", link=True, agent=True, net=False,
-                 initramfs=None, args=(), append="", paused=False):
+                 initramfs=None, args=(), append="", paused=False,
+                 boot_timeout=BOOT_TIMEOUT):
         self.name = name
         self.dir = os.path.join(top, name)
         os.makedirs(self.dir, exist_ok=True)
@@ -417,7 +419,7 @@ class VM:
             self.qmp = Qmp(self.qmp_path, self.alive)
             self.guest = Guest(runner, self.alive)
             if not paused:
-                self.wait_boot()
+                self.wait_boot(boot_timeout)
         except BaseException:
             self.close()
             raise
@@ -427,8 +429,8 @@ class VM:
             raise Failure(f"qemu: ended with {self.qemu.status}: "
                           f"{self.qemu.errors()[-400:]}")
 
-    def wait_boot(self):
-        end = time.monotonic() + BOOT_TIMEOUT
+    def wait_boot(self, timeout=BOOT_TIMEOUT):
+        end = time.monotonic() + timeout
         while not self.guest.hello.wait(0.2):
             self.alive()
             if time.monotonic() > end:
