@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -24,6 +25,8 @@
 
 /* The guest's programs come as they are; policy decides by who they are. */
 #define SOCKET_MODE 0666
+/* Callers and streams at their limits, and what services are started with. */
+#define FILES_MAX 4096
 
 struct agent {
 	uv_loop_t loop;
@@ -151,6 +154,18 @@ static void run_in_batches(void)
 		log_debug("ev=no-batch error=\"%s\"", strerror(errno));
 }
 
+/* What the broker's own limits add up to is more than the usual 1024. */
+static void allow_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_MAX)
+		return;
+	l.rlim_cur = l.rlim_max < FILES_MAX ? l.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		log_debug("ev=files-limit error=\"%s\"", strerror(errno));
+}
+
 static int claim(struct agent *a)
 {
 	int r = vmdir_path(a->path, sizeof(a->path), a->opt.dir, "host");
@@ -240,6 +255,7 @@ int main(int argc, char **argv)
 	if (a.opt.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	run_in_batches();
+	allow_files();
 	uv_loop_init(&a.loop);
 	if (start(&a) < 0)
 		return EXIT_FAILURE;
