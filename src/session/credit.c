@@ -22,7 +22,7 @@
 #define GROW_NUM 2u
 #define GROW_DEN 3u
 /* CREDIT is due when this part of the window was taken. */
-#define CREDIT_PART 4u
+#define CREDIT_PART 2u
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl)
 {

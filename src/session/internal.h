@@ -257,7 +257,6 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
-	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
 	uint64_t ping_wait, ping_seq;

@@ -234,15 +234,16 @@ static int do_x32(void)
 }
 #endif
 
-#define FORBIDDEN(X)                                                          \
-	X(open)                                                               \
-	X(create)                                                             \
-	X(openat2) X(stat) X(unlink) X(socket) X(connect) X(bind) X(fork)     \
-		X(vfork) X(exec) X(ptrace) X(kill) X(tgkill_other) X(vm_read) \
-			X(mmap_exec) X(mprotect_exec) X(setuid) X(unshare)    \
-				X(prctl) X(ioctl_tty) X(fcntl_owner)          \
-					X(sockopt_ip) X(socketpair_inet)      \
-						X(io_uring) X(bpf) X(memfd)   \
+#define FORBIDDEN(X)                                                        \
+	X(open)                                                             \
+	X(create)                                                           \
+	X(openat2)                                                          \
+	X(stat) X(unlink) X(socket) X(connect) X(bind) X(fork) X(vfork)     \
+		X(exec) X(ptrace) X(kill) X(tgkill_other) X(vm_read)        \
+			X(mmap_exec) X(mprotect_exec) X(setuid) X(unshare)  \
+				X(prctl) X(ioctl_tty) X(fcntl_owner)        \
+					X(sockopt_ip) X(socketpair_inet)    \
+						X(io_uring) X(bpf) X(memfd) \
 							X(userfault)
 
 static const struct {
