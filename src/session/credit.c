@@ -18,16 +18,15 @@
 
 /*
  * An owner's loans are at most OWNER_NUM / OWNER_DEN of what is free plus its
- * own, so that n owners get 5 / (5n + 1) of the pool each and whoever comes
- * later finds something; a stream's are STREAM_NUM / STREAM_DEN of what its
- * owner may have and other streams of it have not. Together two thirds: one
- * bulk stream of a default host gets 128 KiB, which is what the guest may have
- * in flight.
+ * own, so that n owners get 2 / (2n + 1) of the pool each and whoever comes
+ * later finds something. One bulk stream of a default host gets 128 KiB, which
+ * is what the guest may have in flight. Of several streams of an owner, each
+ * has at most STREAM_NUM / STREAM_DEN of what the others leave.
  */
-#define OWNER_NUM  5u
-#define OWNER_DEN  6u
-#define STREAM_NUM 4u
-#define STREAM_DEN 5u
+#define OWNER_NUM  2u
+#define OWNER_DEN  3u
+#define STREAM_NUM 7u
+#define STREAM_DEN 8u
 /* CREDIT is due when this part of the window was taken. */
 #define CREDIT_PART 2u
 
@@ -82,7 +81,9 @@ static uint32_t share(const struct vmc_session *s, const struct slot *sl)
 	others = loans - own;
 	most = (s->cfg.rx_pool - s->pool_granted + loans) * OWNER_NUM /
 	       OWNER_DEN;
-	most = most > others ? (most - others) * STREAM_NUM / STREAM_DEN : 0;
+	most = most > others ? most - others : 0;
+	if (sched_owner_streams(session_sched(s), owner) > 1)
+		most = most * STREAM_NUM / STREAM_DEN;
 	most += s->cfg.initial_window;
 	return max_u32((uint32_t)min_u64(sl->window, most),
 		       s->cfg.initial_window);

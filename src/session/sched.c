@@ -252,6 +252,11 @@ uint16_t sched_owner(const struct sched *sc, uint16_t i)
 	return node->weight ? node->owner : (uint16_t)SCHED_NONE;
 }
 
+uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner)
+{
+	return owners_of(sc)[owner].n_streams;
+}
+
 bool sched_is_fresh(const struct sched *sc, uint16_t i)
 {
 	return stream_nodes(sc)[i].where == FQ_FRESH;
