@@ -51,7 +51,7 @@ static _Noreturn void die(const char *what)
 static struct vmc_session *make(enum vmc_role role)
 {
 	struct vmc_session_config cfg;
-	struct vmc_session *s;
+	struct vmc_session *s = NULL;
 	uint8_t entropy[VMC_ENTROPY_LEN];
 	size_t size;
 	void *mem;

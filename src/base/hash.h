@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 /* hash64() - of @n bytes, unseeded */
-uint64_t hash64(const void *p, size_t n);
+__attribute__((nonnull)) uint64_t hash64(const void *p, size_t n);
 
 /* hash64_seed() - of @n bytes under @seed */
-uint64_t hash64_seed(const void *p, size_t n, uint64_t seed);
+__attribute__((nonnull)) uint64_t hash64_seed(const void *p, size_t n,
+					      uint64_t seed);
 
 #endif /* BASE_HASH_H */

@@ -21,7 +21,9 @@ enum {
 	HELLO_AT_BODY = 24, /* what the check covers, to the end */
 };
 
-static void put_fixed(struct wr *w, const struct hello *h, uint16_t len)
+/* Not inline: gcc 12 then believes that the room is gone after the magic. */
+__attribute__((noinline)) static void
+put_fixed(struct wr *w, const struct hello *h, uint16_t len)
 {
 	wr_bytes(w, hello_magic, HELLO_MAGIC_LEN);
 	wr_u64(w, 0); /* the check, later */

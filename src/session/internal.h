@@ -308,8 +308,8 @@ struct vmc_session {
 
 static inline void *session_at(const struct vmc_session *s, uint32_t off)
 {
-	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the block is never const,
-	 * only some callers' view of it is. */
+	/* The block is never const, only some callers' view of it is. */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (void *)((uintptr_t)s + off);
 }
 

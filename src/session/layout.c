@@ -121,8 +121,10 @@ static uint32_t place(uint32_t *total, uint64_t n, uint64_t size)
 	return at;
 }
 
-void layout_compute(struct layout *l, const struct vmc_session_config *c)
+void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 {
+	struct layout *l = ret;
+	const struct vmc_session_config *c = cfg;
 	uint32_t t = 0;
 
 	memset(l, 0, sizeof(*l));

@@ -40,8 +40,9 @@ struct sched {
 
 static struct owner *owners_of(const struct sched *sc)
 {
-	/* The block is the session's and never const. */
-	return (struct owner *)(void *)((uintptr_t)sc + sizeof(*sc));
+	/* The block is never const, only some callers' view of it is. */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	return (struct owner *)((uintptr_t)sc + sizeof(*sc));
 }
 
 static struct fq_node *stream_nodes(const struct sched *sc)
