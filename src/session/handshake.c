@@ -312,8 +312,7 @@ static void go_up(struct vmc_session *s, uint64_t now)
 		      s->peer.verdict == HELLO_VERDICT_RESUME;
 
 	negotiate(s);
-	/* The nonce came back: the peer has read all that went before. */
-	stage_reset(s);
+	stage_go_up(s);
 	s->ack_frames = s->ack_bytes = 0;
 	s->ack_due = NEVER;
 	if (resume)

@@ -400,6 +400,7 @@ bool stage_takes_pong(const struct vmc_session *s);
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);
 void stage_reset(struct vmc_session *s);
+void stage_go_up(struct vmc_session *s);
 
 /* ---- control.c --------------------------------------------------------- */
 

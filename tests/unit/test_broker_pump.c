@@ -240,6 +240,13 @@ static void port_is_retried_in_time(void **state)
 	pump_deadline(t->b, now);
 	assert_true(t->b->link.writable);
 	assert_int_equal(t->b->count.link_retries, 1);
+	/* Refused again: not before another LINK_RETRY_MS. */
+	link_set_writable(t->b, false);
+	pump_run(t->b, now);
+	pump_deadline(t->b, now + LINK_RETRY_MS * 1000u - 1);
+	assert_int_equal(t->b->count.link_retries, 1);
+	pump_deadline(t->b, now + LINK_RETRY_MS * 1000u);
+	assert_int_equal(t->b->count.link_retries, 2);
 }
 
 /* A socket says itself when there is room: a VM that is paused for hours with

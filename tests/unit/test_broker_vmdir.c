@@ -148,6 +148,13 @@ static void claim_odd_places(void **state)
 	assert_int_equal(symlink("/tmp", path), 0);
 	assert_int_equal(vmdir_claim(path, 0600, fds), -ENOTDIR);
 	unlink(path);
+	if (geteuid() != 0)
+		return;
+	/* Somebody else's: he could replace the sockets. */
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chown(path, 1, 1), 0);
+	assert_int_equal(vmdir_claim(path, 0600, fds), -EPERM);
+	rmdir(path);
 }
 
 /* ---- the agent's look-up
