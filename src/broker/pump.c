@@ -3,6 +3,7 @@
  * pump.c - the data plane: one inner epoll set, one function per wake-up
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -129,6 +130,12 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 	return false;
 }
 
+/* A socket says itself when there is room again. */
+static bool waits_for_port(const struct link *l)
+{
+	return l->fd >= 0 && !l->writable && l->kind == BROKER_LINK_PORT;
+}
+
 /*
  * The timer is set only if it would come too late, never put off: what is
  * due moves with each frame. It is set at most TIMER_LOOK_US ahead, so that
@@ -137,11 +144,15 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 static void arm_timer(struct broker *b, uint64_t now_us)
 {
 	struct itimerspec when = {.it_value = {0}};
-	uint64_t retry = now_us + LINK_RETRY_MS * 1000u;
 	uint64_t at = vmc_session_deadline(b->session);
 
-	if (b->link.fd >= 0 && !b->link.writable && retry < at)
-		at = retry;
+	if (waits_for_port(&b->link)) {
+		/* Not put off by whatever else happens meanwhile. */
+		if (b->link.retry_at_us == 0)
+			b->link.retry_at_us = now_us + LINK_RETRY_MS * 1000u;
+		if (b->link.retry_at_us < at)
+			at = b->link.retry_at_us;
+	}
 	b->deadline_us = at;
 	if (at == UINT64_MAX)
 		return;
@@ -182,6 +193,9 @@ void pump_run(struct broker *b, uint64_t now_us)
 	}
 	if (b->control_again)
 		control_wake_all(b);
+	/* The session took nothing while events waited: there is no second
+	 * edge for what lies in the socket. */
+	more |= b->link.fd >= 0 && b->link.readable;
 	b->count.budget_spent += more;
 	b->again |= more;
 	arm_timer(b, now_us);
@@ -195,7 +209,7 @@ void pump_deadline(struct broker *b, uint64_t now_us)
 	b->again = true;
 	if (now_us < b->deadline_us)
 		return;
-	if (b->link.fd >= 0 && !b->link.writable) {
+	if (waits_for_port(&b->link) && now_us >= b->link.retry_at_us) {
 		link_set_writable(b, true);
 		b->count.link_retries++;
 	}
@@ -208,6 +222,7 @@ static void on_sweep(uv_timer_t *h)
 	uint64_t now_ms = broker_now_us() / 1000u;
 	bool more;
 
+	control_server_sweep(b);
 	more = connect_server_sweep(b, now_ms);
 	more |= streams_sweep(b, now_ms);
 	more |= link_sweep(b, now_ms);
@@ -225,6 +240,19 @@ void broker_sweep_need(struct broker *b)
 	b->sweeping = true;
 	uv_update_time(b->loop); /* libuv may have slept long */
 	uv_timer_start(&b->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused)
+{
+	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+	    errno != ENOMEM)
+		return;
+	b->count.limit_files++;
+	log_limited(broker_now_us(), LOG_LEVEL_WARNING,
+		    "ev=accept-paused error=\"%s\"", strerror(errno));
+	*ret_paused = true;
+	uv_poll_stop(h);
+	broker_sweep_need(b);
 }
 
 void broker_handle_closed(uv_handle_t *h)

@@ -300,7 +300,7 @@ static void negotiate(struct vmc_session *s)
 	s->peer_window = h->initial_window;
 	s->peer_streams = h->max_streams;
 	s->peer_names = h->max_names;
-	s->ack_bytes_max = max_u32(h->inflight_bytes / 4, 1);
+	s->ack_bytes_max = max_u32(h->inflight_bytes / 2, 1);
 	s->tx_seed = derive(s, host ? KEY_HOST_TO_GUEST : KEY_GUEST_TO_HOST);
 	s->rx_seed = derive(s, host ? KEY_GUEST_TO_HOST : KEY_HOST_TO_GUEST);
 	sched_set_quantum(session_sched(s), s->max_frame);
@@ -383,6 +383,9 @@ static void on_greeting(struct vmc_session *s, const struct hello *h,
 		/* On a frame's boundary, so it is the peer that says it. */
 		if (h->nonce == s->peer.nonce) {
 			answer(s, now);
+			/* It was not up: has it seen my frames? */
+			s->ping_out = false;
+			s->want_ping = true;
 			return;
 		}
 		lose_sync(s, now);
@@ -418,14 +421,17 @@ static void hello_retry(struct vmc_session *s, uint64_t now)
 {
 	uint32_t left = s->cfg.inflight_charge - CONTROL_CHARGE;
 	uint32_t used = tx_charge_total(s);
+	uint64_t most = s->cfg.hello_retry_max_us;
 
-	s->hello_wait = min_u64(2 * s->hello_wait, s->cfg.hello_retry_max_us);
-	s->hello_due = now + s->hello_wait;
-	/* A pipe that nobody reads is not filled up with HELLOs. */
 	if (s->fresh_pipe)
 		used -= s->inflight_charge;
-	if (s->hello_tries < HELLO_FREE_TRIES || used < left)
-		s->want_hello = true;
+	/* A pipe that nobody reads is not filled up with HELLOs; yet those
+	 * before may have been lost, so it never quite ends. */
+	if (s->hello_tries >= HELLO_FREE_TRIES && used >= left)
+		most = HELLO_SLOW;
+	s->hello_wait = min_u64(2 * s->hello_wait, most);
+	s->hello_due = now + s->hello_wait;
+	s->want_hello = true;
 }
 
 void handshake_tick(struct vmc_session *s, uint64_t now)

@@ -70,6 +70,7 @@
 #define STAGE_EXTRA 2u
 /* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
 #define HELLO_FREE_TRIES 4u
+#define HELLO_SLOW       UINT64_C(3600000000)
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
@@ -79,7 +80,9 @@
 #define PONG_PER_S 10000u
 #define PONG_BURST 1000u
 #define PONG_LATER UINT64_C(100)
-#define PING_GAP   UINT64_C(10000000)
+/* Between PINGs to a stalled peer, doubling: it may be paused for long. */
+#define PING_GAP     UINT64_C(10000000)
+#define PING_GAP_MAX UINT64_C(3600000000)
 /* Losses of synchronisation: this many at once, then back-off. */
 #define RESYNC_BURST       10u
 #define RESYNC_PER_S       1u
@@ -196,7 +199,7 @@ enum stage_kind {
 struct vmc_session {
 	struct vmc_session_config cfg;
 	struct layout {
-		uint32_t slots, hash, ctl, evl, sched;
+		uint32_t slots, hash, ctl, evl, sched, loans;
 		uint32_t names_local, names_peer, rejects;
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
@@ -254,10 +257,9 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
-	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
-	uint64_t ping_seq; /* frames that were sent before the PING */
+	uint64_t ping_wait, ping_seq;
 	uint64_t pong_due; /* NEVER: no PONG waits for the rate */
 	uint32_t stage_sent, stage_proven; /* units, free running */
 	uint32_t stage_mark, stage_ping;   /* values of stage_sent */
@@ -470,6 +472,10 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
+/* The charge of @sl was @before: set pool and loans right. */
+void credit_account(struct vmc_session *s, const struct slot *sl,
+		    uint32_t before);
+uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);

@@ -331,15 +331,17 @@ void on_pong(struct vmc_session *s, const struct rx_frame *f,
 	    token != s->ping_token)
 		return;
 	s->ping_out = false;
+	/* All that went before the PING was read; what is not acked by now
+	 * was lost on the way. */
+	if (s->tx_first < s->ping_seq) {
+		s->st.bad_sequence++;
+		lose_sync(s, f->now);
+		return;
+	}
 	if (s->stage_marked && (int32_t)(s->stage_mark - s->stage_ping) <= 0)
 		s->stage_marked = false;
 	if ((int32_t)(s->stage_ping - s->stage_proven) > 0)
 		s->stage_proven = s->stage_ping;
-	/* It came through, and yet frames before it did not. */
-	if (s->tx_first < s->ping_seq) {
-		s->st.bad_sequence++;
-		lose_sync(s, f->now);
-	}
 }
 
 void on_bye(struct vmc_session *s, const struct rx_frame *f,

@@ -115,6 +115,9 @@ static void fq_set(const struct sched *sc, struct fq *q, struct fq_node *node,
 		return;
 	node->backlogged = backlogged;
 	if (!backlogged) {
+		/* Its turn ends here, as it would at the next pick. */
+		if (node->deficit <= 0)
+			node->deficit += sc->quantum * node->weight;
 		fq_to_old(q, node, links, i);
 		return;
 	}
@@ -179,6 +182,16 @@ void sched_add(struct sched *sc, uint16_t i, uint64_t owner,
 	*node = (struct fq_node){.weight = (uint8_t)weight, .owner = o};
 }
 
+/* The owner's round has passed, and so have the places of its streams. */
+static void forget_places(const struct sched *sc, struct owner *ow)
+{
+	uint16_t i;
+
+	while ((i = ow->streams.old.first) != LIST_NIL)
+		fq_leave(&ow->streams, &stream_nodes(sc)[i], stream_links(sc),
+			 i);
+}
+
 void sched_set(struct sched *sc, uint16_t i, bool backlogged)
 {
 	struct fq_node *node = &stream_nodes(sc)[i];
@@ -186,6 +199,8 @@ void sched_set(struct sched *sc, uint16_t i, bool backlogged)
 
 	if (!node->weight || node->backlogged == backlogged)
 		return;
+	if (owner_nodes(sc)[node->owner].where == FQ_ABSENT)
+		forget_places(sc, ow);
 	fq_set(sc, &ow->streams, node, stream_links(sc), i, backlogged);
 	if (backlogged)
 		ow->n_backlogged++;
@@ -228,6 +243,13 @@ void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes)
 
 	node->deficit -= (int32_t)bytes;
 	owner_nodes(sc)[node->owner].deficit -= (int32_t)bytes;
+}
+
+uint16_t sched_owner(const struct sched *sc, uint16_t i)
+{
+	const struct fq_node *node = &stream_nodes(sc)[i];
+
+	return node->weight ? node->owner : (uint16_t)SCHED_NONE;
 }
 
 bool sched_is_fresh(const struct sched *sc, uint16_t i)

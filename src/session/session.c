@@ -29,6 +29,7 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 		list_append(session_at(s, s->at.ctl), &s->free_slots,
 			    (uint16_t)i);
 	sched_init(session_sched(s), cfg->max_streams, cfg->max_frame);
+	memset(credit_loans(s, 0), 0, cfg->max_streams * sizeof(uint32_t));
 	pool_init(s);
 	s->pool_granted = cfg->max_streams * cfg->initial_window;
 	s->max_frame = cfg->max_frame;
@@ -164,7 +165,7 @@ static uint64_t stall_deadline(const struct vmc_session *s)
 		return NEVER;
 	if (!s->stalled)
 		return s->progress_at + s->cfg.stall_us;
-	return s->ping_out || s->want_ping ? NEVER : s->ping_at + PING_GAP;
+	return s->want_ping ? NEVER : s->ping_at + s->ping_wait;
 }
 
 uint64_t vmc_session_deadline(const struct vmc_session *s)
@@ -201,8 +202,10 @@ void vmc_session_tick(struct vmc_session *s, uint64_t now)
 		s->ev_stalled = true;
 		s->st.stalls++;
 	}
-	if (!s->ping_out && (!s->ping_at || now - s->ping_at >= PING_GAP))
-		s->want_ping = true;
+	if (s->ping_at && now - s->ping_at < s->ping_wait)
+		return;
+	s->want_ping = true;
+	s->ping_wait = min_u64(2 * s->ping_wait, PING_GAP_MAX);
 }
 
 /* ---- figures

@@ -147,7 +147,8 @@ void slot_end(struct vmc_session *s, struct slot *sl, unsigned int reason)
 	sched_remove(session_sched(s), slot_index(s, sl));
 	forget_wants(s, sl);
 	sl->bits |= SL_ENDED;
-	sl->ev = 0;
+	/* An end in order is seen as the end of the bytes first. */
+	sl->ev &= reason == VMC_REASON_OK ? EVB_READABLE : 0;
 	s->n_streams--;
 	if (sl->bits & SL_PEER)
 		s->n_peer_streams--;

@@ -170,9 +170,8 @@ bool vmc_stream_at_end(const struct vmc_session *s, vmc_stream h)
 {
 	const struct slot *sl = slot_by_handle(s, h);
 
-	/* What has ended may have dropped bytes: END says how it was. */
-	return sl && (sl->bits & (SL_RX_FIN | SL_ENDED)) == SL_RX_FIN &&
-	       !sl->q_len && !has_borrow(s, sl);
+	/* Bytes that an abort dropped were not consumed. */
+	return sl && (sl->bits & SL_RX_FIN) && sl->rx_read == sl->rx_off;
 }
 
 int vmc_stream_ready(struct vmc_session *s, vmc_stream h)

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,6 @@ struct end {
 	void *mem;
 	uint8_t *pipe; /* what this end has written and nobody read */
 	size_t pipe_len;
-	bool attached;
 };
 
 struct pair {
@@ -145,14 +145,6 @@ static inline struct vmc_event pair_expect(struct pair *p, int i,
 	assert_true(pair_event(p, i, &ev));
 	assert_int_equal(ev.type, type);
 	return ev;
-}
-
-static inline void pair_expect_none(struct pair *p, int i)
-{
-	struct vmc_event ev = {.type = VMC_EV_NONE};
-
-	if (pair_event(p, i, &ev))
-		fail_msg("event %d of end %d", (int)ev.type, i);
 }
 
 static inline void pair_up(struct pair *p)

@@ -114,6 +114,31 @@ static void claim_and_release(void **state)
 	vmdir_release(path, fds);
 }
 
+/* The first VM may be for its owner only and the second for everybody; the
+ * folder of both must not depend on who came first, nor on the umask. */
+static void claim_makes_parent(void **state)
+{
+	char parent[PATH_MAX], path[PATH_MAX + 8];
+	mode_t mask = umask(077);
+	struct stat st;
+	int fds[3];
+
+	snprintf(parent, sizeof(parent), "%s/all", (const char *)*state);
+	snprintf(path, sizeof(path), "%s/vm", parent);
+	assert_int_equal(vmdir_claim(path, 0600, fds), 0);
+	assert_int_equal(stat(parent, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	vmdir_release(path, fds);
+	/* One that was there stays as it is. */
+	assert_int_equal(chmod(parent, 0700), 0);
+	assert_int_equal(vmdir_claim(path, 0666, fds), 0);
+	assert_int_equal(stat(parent, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	vmdir_release(path, fds);
+	rmdir(parent);
+	umask(mask);
+}
+
 static void claim_odd_places(void **state)
 {
 	char path[PATH_MAX];
@@ -197,6 +222,8 @@ int main(void)
 		cmocka_unit_test(path_length),
 		cmocka_unit_test(path_places),
 		cmocka_unit_test_setup_teardown(claim_and_release, make_top,
+						remove_top),
+		cmocka_unit_test_setup_teardown(claim_makes_parent, make_top,
 						remove_top),
 		cmocka_unit_test_setup_teardown(claim_odd_places, make_top,
 						remove_top),

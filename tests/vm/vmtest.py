@@ -29,7 +29,7 @@ LINK_PORT = "org.vmchannel.0"
 USERS = {"root": 0, "alice": 1000, "bob": 1001}
 
 # A boot takes 2 s on an idle machine; a loaded one gets this long.
-BOOT_TIMEOUT = 60
+BOOT_TIMEOUT = 120
 DEFAULT_TIMEOUT = 60
 
 
@@ -469,7 +469,7 @@ def guest_dir(variant):
     """Folder with vmlinuz and initramfs of a variant of the guest."""
     path = os.path.join(BUILD, variant)
     if not os.path.exists(os.path.join(path, "initramfs")):
-        raise Skip(f"{path}/initramfs is not built: run make guest")
+        raise Failure(f"{path}/initramfs is missing: run make guest")
     return path
 
 
@@ -477,7 +477,7 @@ def program(path):
     """A built program, by its path below the build folder."""
     full = os.path.join(BUILD, path)
     if not os.path.exists(full):
-        raise Skip(f"{path} is not built")
+        raise Failure(f"{path} is not built: run make")
     return full
 
 
@@ -536,7 +536,8 @@ class Daemon:
         if self.proc.status is not None:
             raise Failure(f"vmchanneld: ended with {self.proc.status}: "
                           f"{self.proc.errors()[-400:]}")
-        return os.path.exists(os.path.join(self.dir, "control"))
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(os.path.join(self.dir, "control")) == 0
 
     def worker(self):
         """The pid of the sandboxed worker: the supervisor's only child."""
@@ -560,6 +561,7 @@ class Fleet:
 
     def get(self):
         if self.shared is None:
+            program("src/host/vmchanneld")
             vm = VM(self.top, "shared")
             try:
                 self.shared = (vm, Daemon(vm, self.top))
