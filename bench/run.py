@@ -176,12 +176,12 @@ def lock(path):
 
 
 def measure_engine(build, samples):
-    program = os.path.join(build, "bench", "engine")
+    program = os.path.join(build, "bench", "bench-engine")
     if not os.path.exists(program):
         return
     out = subprocess.run([program], capture_output=True, text=True,
                          check=True).stdout
-    samples.add("engine", "ours", json.loads(out)["gib_per_s"])
+    samples.add("engine", "ours", json.loads(out)["ours"])
 
 
 def rounds(setup, effort, samples, only, lock_file):
