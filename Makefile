@@ -39,7 +39,7 @@ install: build
 
 fuzz:
 	@tools/deps fuzz
-	tools/fuzz $(FUZZ_SECONDS)
+	tests/fuzz/run $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(BUILD) build-*

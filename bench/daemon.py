@@ -59,8 +59,8 @@ class Daemon:
 
 
 class Strace:
-    """Counts the system calls that processes make in the block; the one
-    in which each of them sleeps at both ends is not a call made."""
+    """Counts the system calls that return in the block: the one in which
+    each process sleeps from its beginning to its end does not."""
 
     def __init__(self, pids):
         self.pids = pids
@@ -79,7 +79,7 @@ class Strace:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(10)
         self.lines = [line for line in self.file
-                      if "<detached ...>" not in line]
+                      if re.search(r"\) += ", line)]
         self.calls = len(self.lines)
         self.file.close()
 

@@ -42,7 +42,7 @@ static uint64_t microseconds(void)
 	return (uint64_t)(seconds(CLOCK_MONOTONIC) * 1e6);
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "bench-engine: %s\n", what);
 	exit(1);

@@ -99,6 +99,7 @@ static double measure(const struct candidate *c, const uint8_t *buf, size_t n)
 	static volatile uint64_t sink;
 	double best = 0;
 
+	(void)sink; /* only written: keeps the calls from being left out */
 	for (int r = 0; r < RUNS; r++) {
 		double start = seconds(), t = 0;
 		uint64_t done = 0;

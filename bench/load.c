@@ -18,8 +18,9 @@
  *	count MS SLOT...         ok MICROSECONDS BYTES...: received meanwhile
  *	quiet MS SLOT...         until nothing came for so long
  *	ping N MS SLOT           ok N P50 P99 MAX (microseconds)
- *	proc NAME                ok PID UTIME STIME VOLUNTARY INVOLUNTARY: of
- *	                         the processes of that name, summed; ticks
+ *	proc NAME                ok PID UTIME STIME VOLUNTARY INVOLUNTARY RUN:
+ *	                         of the processes of that name, summed; times
+ *	                         in ticks, switches, nanoseconds on a CPU
  *	stat                     ok USER NICE SYSTEM IDLE ...: /proc/stat
  *	sh COMMAND               ok STATUS; runs it in the shell
  */
@@ -246,7 +247,7 @@ static size_t slurp(const char *path, char *ret, size_t size)
 }
 
 struct usage {
-	unsigned long pid, utime, stime, voluntary, involuntary;
+	unsigned long pid, utime, stime, voluntary, involuntary, run_ns;
 };
 
 static unsigned long field(const char *text, const char *name)
@@ -277,6 +278,9 @@ static void add_usage(const char *pid, const char *name, struct usage *sum)
 	sum->stime += stime;
 	sum->voluntary += field(text, "\nvoluntary_ctxt_switches:");
 	sum->involuntary += field(text, "\nnonvoluntary_ctxt_switches:");
+	snprintf(path, sizeof(path), "/proc/%s/schedstat", pid);
+	if (slurp(path, text, sizeof(text)))
+		sum->run_ns += strtoul(text, NULL, 10);
 }
 
 static int do_proc(const struct order *o)
@@ -291,8 +295,8 @@ static int do_proc(const struct order *o)
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
 			add_usage(e->d_name, o->argv[1], &sum);
 	closedir(d);
-	fprintf(out, "ok %lu %lu %lu %lu %lu\n", sum.pid, sum.utime, sum.stime,
-		sum.voluntary, sum.involuntary);
+	fprintf(out, "ok %lu %lu %lu %lu %lu %lu\n", sum.pid, sum.utime,
+		sum.stime, sum.voluntary, sum.involuntary, sum.run_ns);
 	return 0;
 }
 

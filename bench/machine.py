@@ -129,6 +129,7 @@ class Machine:
 
     name = "?"
     kernel_words = ""
+    accel = "tcg,thread=multi"
 
     def __init__(self, setup, n_streams):
         self.setup = setup
@@ -168,7 +169,7 @@ class Machine:
         if os.path.exists(control):
             os.unlink(control)
         qemu = [
-            "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi",
+            "qemu-system-x86_64", "-M", "q35", "-accel", self.accel,
             "-cpu", "qemu64", "-smp", "1", "-m", str(MEMORY_MB),
             "-name", "bench,debug-threads=on",
             "-nodefaults", "-no-user-config", "-display", "none",
@@ -284,19 +285,10 @@ class Ours(Machine):
         return env
 
     def devices(self):
-        d = self.directory()
-        self.daemon = None
-        return ["-device", "virtio-serial-pci,id=vs,max_ports=2,vectors=7",
-                "-chardev", f"socket,id=l,path={self.setup.scratch}/link,server=on,wait=off",
-                "-device", "virtserialport,bus=vs.0,chardev=l,name=org.vmchannel.0,nr=1"]
+        return []
 
     def command(self, qemu):
-        self.daemon = subprocess.Popen([self.setup.daemon, "--link", f"{self.setup.scratch}/link", self.VM], env=self.environment())
-        return qemu
-
-    def __exit__(self, *_):
-        super().__exit__()
-        self.daemon.terminate(); self.daemon.wait(10)
+        return [self.setup.command, "run", "--name", self.VM, "--"] + qemu
 
     def connected(self):
         """The agent starts beside the load program: it may need a moment."""

@@ -144,7 +144,6 @@ class Setup:
     def __init__(self, build, scratch):
         self.load = os.path.join(build, "bench", "load")
         self.command = os.path.join(build, "src", "cli", "vmchannel")
-        self.daemon = os.path.join(build, "src", "host", "vmchanneld")
         self.scratch = scratch
         guest = os.path.join(build, "bench", "guest")
         self.kernel = os.path.join(guest, "vmlinuz")
@@ -177,12 +176,12 @@ def lock(path):
 
 
 def measure_engine(build, samples):
-    program = os.path.join(build, "bench", "engine")
+    program = os.path.join(build, "bench", "bench-engine")
     if not os.path.exists(program):
         return
     out = subprocess.run([program], capture_output=True, text=True,
                          check=True).stdout
-    samples.add("engine", "ours", json.loads(out)["gib_per_s"])
+    samples.add("engine", "ours", json.loads(out)["ours"])
 
 
 def rounds(setup, effort, samples, only, lock_file):

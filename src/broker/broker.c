@@ -103,7 +103,7 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
 					     : VMC_PRINCIPAL_GUEST;
 	b->peer_side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_GUEST
 						  : VMC_PRINCIPAL_HOST;
-	b->inner = -1;
+	b->inner = b->timer = -1;
 	b->link.fd = -1;
 	b->n_handles = 1; /* the daemon's own reference */
 	r = init_session(b, cfg);

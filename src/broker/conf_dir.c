@@ -147,11 +147,11 @@ int conf_dir_read(const char *dir, size_t max, conf_file_fn *fn, void *data,
 		.max = max,
 		.fn = fn,
 		.data = data,
-		.err = ret_err,
 		.err_size = err_size,
 	};
 	int r;
 
+	w.err = ret_err;
 	w.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (w.fd < 0 && errno == ENOENT)
 		return 0;

@@ -345,10 +345,21 @@ static void on_listening(uv_poll_t *h, int status, int events)
 		int fd = accept4(listening, NULL, NULL,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd < 0) {
+			broker_accept_failed(b, h, &b->control.paused);
 			return;
+		}
 		accept_one(b, fd);
 	}
+}
+
+void control_server_sweep(struct broker *b)
+{
+	if (!b->control.paused)
+		return;
+	b->control.paused = false;
+	b->touched = true;
+	uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
 }
 
 int control_server_init(struct broker *b, int fd)

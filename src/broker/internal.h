@@ -108,6 +108,7 @@
 	X(connect_bad, "connect connections closed for bad input")             \
 	X(limit_connect_pending, "connect connections refused: too many")      \
 	X(limit_connect_time, "connect connections that sent no line in time") \
+	X(limit_files, "times no caller was let in: out of descriptors")       \
 	X(limit_control, "control connections refused: too many")              \
 	X(limit_control_out, "control connections closed: do not read")        \
 	X(limit_channels, "channels refused: too many")                        \
@@ -417,6 +418,7 @@ struct link {
 	int ended_fd;
 	enum broker_link_end why;
 	int error;
+	uint64_t retry_at_us; /* when a port is written again; 0: it takes */
 	uint64_t stuck_at_ms; /* 0: not waiting */
 	uint64_t stuck_ms;
 };
@@ -456,12 +458,20 @@ void pump_watch_room(struct broker *b, int fd, uint64_t ref, bool blocked);
 /* broker_sweep_need() - something has a deadline: look once a second */
 void broker_sweep_need(struct broker *b);
 uint64_t broker_now_us(void);
+/**
+ * broker_accept_failed() - accept4() on @h failed
+ *
+ * Out of descriptors or memory, the caller stays in the backlog and the socket
+ * readable: it is left alone until the next sweep, or the loop would spin.
+ */
+void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused);
 /* broker_handle_closed() - uv_close() callback of handles within the broker */
 void broker_handle_closed(uv_handle_t *h);
 void broker_unref(struct broker *b);
 
-#define REF_LINK UINT64_MAX
-#define REF_LOOP (UINT64_MAX - 1)
+#define REF_LINK  UINT64_MAX
+#define REF_LOOP  (UINT64_MAX - 1)
+#define REF_TIMER (UINT64_MAX - 2)
 
 /* session_event() - act on one event of the session */
 void session_event(struct broker *b, const struct vmc_event *ev,
@@ -472,6 +482,7 @@ void broker_resync(struct broker *b, uint64_t now_us);
 
 struct connect_server {
 	uv_poll_t poll;
+	bool paused; /* broker_accept_failed() */
 	struct pending_connect *list;
 	unsigned int n;
 };
@@ -484,12 +495,15 @@ bool connect_server_sweep(struct broker *b, uint64_t now_ms);
 
 struct control_server {
 	uv_poll_t poll;
+	bool paused; /* broker_accept_failed() */
 	struct control_conn *list;
 	unsigned int n, n_unreserved;
 };
 
 int control_server_init(struct broker *b, int fd);
 void control_server_close(struct broker *b);
+/* control_server_sweep() - let callers in again, after a pause */
+void control_server_sweep(struct broker *b);
 /* control_wake_all() - replies and events wait for connections */
 void control_wake_all(struct broker *b);
 
@@ -521,7 +535,11 @@ struct broker {
 	bool again;   /* work is left: do not sleep */
 	bool touched; /* libuv has news for the kernel */
 	bool quit;
-	uint64_t deadline_us; /* UINT64_MAX: none */
+	int timer; /* timerfd, member of the inner set */
+	uint64_t
+		timer_at_us; /* it rings then; 0: it has; UINT64_MAX: not set */
+	uint64_t
+		deadline_us; /* of the session and the link; UINT64_MAX: none */
 	uv_timer_t sweep;
 	bool sweeping;
 	bool services_wait;     /* a service may be startable */

@@ -85,6 +85,7 @@ void broker_link_attach(struct broker *b, int fd, enum broker_link_kind kind)
 	r = pump_watch(b, fd, REF_LINK);
 	l->fd = fd;
 	l->readable = l->writable = true;
+	l->retry_at_us = 0;
 	l->ended = false;
 	broker_emit(b, &(struct event){.type = EVENT_LINK_UP});
 	fresh_entropy(entropy);
@@ -208,6 +209,7 @@ void link_set_writable(struct broker *b, bool writable)
 	if (l->fd < 0 || l->writable == writable)
 		return;
 	l->writable = writable;
+	l->retry_at_us = 0;
 	if (l->kind == BROKER_LINK_SOCKET)
 		pump_watch_room(b, l->fd, REF_LINK, !writable);
 }

@@ -257,8 +257,10 @@ static void on_listening(uv_poll_t *h, int status, int events)
 		int fd = accept4(listening, NULL, NULL,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd < 0) {
+			broker_accept_failed(b, h, &b->connect.paused);
 			return;
+		}
 		accept_one(b, fd);
 	}
 }
@@ -267,6 +269,11 @@ bool connect_server_sweep(struct broker *b, uint64_t now_ms)
 {
 	struct pending_connect *next;
 
+	if (b->connect.paused) {
+		b->connect.paused = false;
+		b->touched = true;
+		uv_poll_start(&b->connect.poll, UV_READABLE, on_listening);
+	}
 	for (struct pending_connect *p = b->connect.list; p; p = next) {
 		next = p->next;
 		if (now_ms - p->since_ms < CONNECT_LINE_MS)

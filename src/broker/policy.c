@@ -172,11 +172,11 @@ int policy_add_text(struct policy *p, const char *file, const char *text,
 		.file = file,
 		.max = POLICY_RULES_MAX,
 		.group = group,
-		.err = ret_err,
 		.err_size = err_size,
 	};
 	int r;
 
+	s.err = ret_err;
 	if (p->sealed)
 		return fail(&s, "the policy is complete already");
 	r = add_source(p, &s, text, len);

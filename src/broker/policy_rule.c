@@ -38,7 +38,7 @@ __attribute__((format(printf, 2, 3))) static bool bad(struct line *l,
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(l->why, l->why_size, fmt, ap);
+	(void)vsnprintf(l->why, l->why_size, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -264,9 +264,10 @@ enum policy_line policy_rule_parse(struct policy_rule *ret, const char *line,
 				   size_t len, policy_group_fn *group,
 				   char *ret_why, size_t why_size)
 {
-	struct line l = {.group = group, .why = ret_why, .why_size = why_size};
+	struct line l = {.group = group, .why_size = why_size};
 	struct policy_rule r = {0};
 
+	l.why = ret_why;
 	if (!copy_line(&l, line, len) || !split_line(&l))
 		return POLICY_LINE_BAD;
 	if (l.n == 0)

@@ -3,7 +3,9 @@
  * pump.c - the data plane: one inner epoll set, one function per wake-up
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +13,8 @@
 #include "broker/log.h"
 
 #define SWEEP_MS 1000
+/* The timer's longest sleep while something is due later. */
+#define TIMER_LOOK_US 100000u
 /* Events can cause output and output events (a reset); more rounds than this
  * in one wake-up are left to the next. */
 #define PUMP_ROUNDS 4
@@ -126,13 +130,40 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 	return false;
 }
 
-static void find_deadline(struct broker *b, uint64_t now_us)
+/* A socket says itself when there is room again. */
+static bool waits_for_port(const struct link *l)
 {
-	uint64_t retry = now_us + LINK_RETRY_MS * 1000u;
+	return l->fd >= 0 && !l->writable && l->kind == BROKER_LINK_PORT;
+}
 
-	b->deadline_us = vmc_session_deadline(b->session);
-	if (b->link.fd >= 0 && !b->link.writable && retry < b->deadline_us)
-		b->deadline_us = retry;
+/*
+ * The timer is set only if it would come too late, never put off: what is
+ * due moves with each frame. It is set at most TIMER_LOOK_US ahead, so that
+ * it does not ring long after the last thing that was due has been settled.
+ */
+static void arm_timer(struct broker *b, uint64_t now_us)
+{
+	struct itimerspec when = {.it_value = {0}};
+	uint64_t at = vmc_session_deadline(b->session);
+
+	if (waits_for_port(&b->link)) {
+		/* Not put off by whatever else happens meanwhile. */
+		if (b->link.retry_at_us == 0)
+			b->link.retry_at_us = now_us + LINK_RETRY_MS * 1000u;
+		if (b->link.retry_at_us < at)
+			at = b->link.retry_at_us;
+	}
+	b->deadline_us = at;
+	if (at == UINT64_MAX)
+		return;
+	if (at > now_us + TIMER_LOOK_US)
+		at = now_us + TIMER_LOOK_US;
+	if (at >= b->timer_at_us)
+		return;
+	b->timer_at_us = at;
+	when.it_value.tv_sec = (time_t)(at / 1000000u);
+	when.it_value.tv_nsec = (long)(at % 1000000u * 1000u);
+	timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 void pump_kick(struct broker *b)
@@ -162,20 +193,27 @@ void pump_run(struct broker *b, uint64_t now_us)
 	}
 	if (b->control_again)
 		control_wake_all(b);
+	/* The session took nothing while events waited: there is no second
+	 * edge for what lies in the socket. */
+	more |= b->link.fd >= 0 && b->link.readable;
 	b->count.budget_spent += more;
 	b->again |= more;
-	find_deadline(b, now_us);
+	arm_timer(b, now_us);
 	link_report(b);
 }
 
 void pump_deadline(struct broker *b, uint64_t now_us)
 {
-	if (b->link.fd >= 0 && !b->link.writable) {
+	if (b->timer_at_us <= now_us)
+		b->timer_at_us = UINT64_MAX;
+	b->again = true;
+	if (now_us < b->deadline_us)
+		return;
+	if (waits_for_port(&b->link) && now_us >= b->link.retry_at_us) {
 		link_set_writable(b, true);
 		b->count.link_retries++;
 	}
 	vmc_session_tick(b->session, now_us);
-	b->again = true;
 }
 
 static void on_sweep(uv_timer_t *h)
@@ -184,6 +222,7 @@ static void on_sweep(uv_timer_t *h)
 	uint64_t now_ms = broker_now_us() / 1000u;
 	bool more;
 
+	control_server_sweep(b);
 	more = connect_server_sweep(b, now_ms);
 	more |= streams_sweep(b, now_ms);
 	more |= link_sweep(b, now_ms);
@@ -203,6 +242,19 @@ void broker_sweep_need(struct broker *b)
 	uv_timer_start(&b->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
+void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused)
+{
+	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+	    errno != ENOMEM)
+		return;
+	b->count.limit_files++;
+	log_limited(broker_now_us(), LOG_LEVEL_WARNING,
+		    "ev=accept-paused error=\"%s\"", strerror(errno));
+	*ret_paused = true;
+	uv_poll_stop(h);
+	broker_sweep_need(b);
+}
+
 void broker_handle_closed(uv_handle_t *h)
 {
 	broker_unref(h->data);
@@ -210,9 +262,16 @@ void broker_handle_closed(uv_handle_t *h)
 
 int pump_init(struct broker *b)
 {
-	b->deadline_us = UINT64_MAX;
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET, /* so it need not be read */
+		.data.u64 = REF_TIMER,
+	};
+
+	b->deadline_us = b->timer_at_us = UINT64_MAX;
 	b->inner = epoll_create1(EPOLL_CLOEXEC);
-	if (b->inner < 0)
+	b->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (b->inner < 0 || b->timer < 0 ||
+	    epoll_ctl(b->inner, EPOLL_CTL_ADD, b->timer, &ev) < 0)
 		return -errno;
 	uv_timer_init(b->loop, &b->sweep); /* cannot fail */
 	b->sweep.data = b;
@@ -222,9 +281,11 @@ int pump_init(struct broker *b)
 
 void pump_close(struct broker *b)
 {
-	if (b->inner < 0)
-		return;
-	uv_close((uv_handle_t *)&b->sweep, broker_handle_closed);
-	close(b->inner);
-	b->inner = -1;
+	if (b->sweep.data)
+		uv_close((uv_handle_t *)&b->sweep, broker_handle_closed);
+	if (b->inner >= 0)
+		close(b->inner);
+	if (b->timer >= 0)
+		close(b->timer);
+	b->inner = b->timer = -1;
 }

@@ -48,7 +48,7 @@ fail(struct reader *rd, unsigned int line, const char *fmt, ...)
 	if (n < 0 || (size_t)n >= rd->err_size)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(rd->err + n, rd->err_size - (size_t)n, fmt, ap);
+	(void)vsnprintf(rd->err + n, rd->err_size - (size_t)n, fmt, ap);
 	va_end(ap);
 }
 
@@ -77,51 +77,40 @@ static char *take_word(char *p, char *out)
 	return p;
 }
 
-static void free_argv(char **argv)
-{
-	for (size_t i = 0; argv[i]; i++) {
-		free(argv[i]);
-		argv[i] = NULL;
-	}
-}
-
-static const char *split_copy(char **argv, char *p)
+/* Cuts @p in place; argv[0] is where it begins. */
+static const char *split_in_place(char **argv, char *p)
 {
 	size_t n = 0;
 
-	for (;;) {
-		char *word;
+	while (*p) {
+		char *word = p;
 
-		p += strspn(p, " \t");
-		if (!*p)
-			return n ? NULL : "the command is empty";
 		if (n == SERVICE_ARGS_MAX)
 			return "more than 32 words; use a script";
-		word = p;
 		p = take_word(p, word);
 		if (!p)
 			return "a double quote is not closed";
-		argv[n] = strdup(word);
-		if (!argv[n])
-			return "out of memory";
-		n++;
+		argv[n++] = word;
+		p += strspn(p, " \t");
 	}
+	return n ? NULL : "the command is empty";
 }
 
 _Static_assert(SERVICE_ARGS_MAX == 32, "the message above says 32");
 
 const char *service_split(char *argv[SERVICE_ARGS_MAX + 1], const char *text)
 {
-	char *copy = strdup(text);
+	char *copy = strdup(text + strspn(text, " \t"));
 	const char *why;
 
 	memset(argv, 0, (SERVICE_ARGS_MAX + 1) * sizeof(argv[0]));
 	if (!copy)
 		return "out of memory";
-	why = split_copy(argv, copy);
-	free(copy);
-	if (why)
-		free_argv(argv);
+	why = split_in_place(argv, copy);
+	if (why) {
+		free(copy);
+		memset(argv, 0, (SERVICE_ARGS_MAX + 1) * sizeof(argv[0]));
+	}
 	return why;
 }
 
@@ -292,12 +281,12 @@ int service_parse(struct service *ret, const char *name, const char *file,
 		.file = file,
 		.rest = text,
 		.left = len,
-		.err = ret_err,
 		.err_size = err_size,
 		.svc.max_streams = SERVICE_STREAMS_DEFAULT,
 	};
 	int bad_line;
 
+	rd.err = ret_err;
 	if (!vmc_name_valid(name, strlen(name))) {
 		fail(&rd, 1, "\"%.64s\" is not a channel name; rename the file",
 		     name);
@@ -323,7 +312,7 @@ int service_parse(struct service *ret, const char *name, const char *file,
 
 void service_clear(struct service *s)
 {
-	free_argv(s->argv);
+	free(s->argv[0]); /* the others lie behind it */
 	free(s->socket);
 	free(s->user);
 	free(s->origin);

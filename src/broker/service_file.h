@@ -27,7 +27,7 @@ void service_clear(struct service *s);
 
 /**
  * service_split() - cut a command at spaces, with double quotes, no shell
- * @argv: malloc()ed words, NULL-terminated
+ * @argv: NULL-terminated; all words lie in one block that free(argv[0]) frees
  *
  * Inside quotes, \" and \\ stand for the character itself.
  *

@@ -29,7 +29,6 @@ static int add_file(const struct conf_file *f, void *data)
 	const struct load *l = data;
 	struct services *s = l->to;
 	char name[CONF_NAME_MAX + 1];
-	struct service *grown;
 	int r;
 
 	snprintf(name, sizeof(name), "%.*s", (int)f->stem_len, f->name);
@@ -37,12 +36,8 @@ static int add_file(const struct conf_file *f, void *data)
 		return 0; /* an earlier folder wins */
 	if (s->n == SERVICES_MAX)
 		return no_room(l, f->path);
-	grown = reallocarray(s->list, s->n + 1, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	s->list = grown;
-	r = service_parse(&grown[s->n], name, f->path, f->text, f->len, l->err,
-			  l->err_size);
+	r = service_parse(&s->list[s->n], name, f->path, f->text, f->len,
+			  l->err, l->err_size);
 	if (r == 0)
 		s->n++;
 	return r;
@@ -56,6 +51,9 @@ int services_load(struct services *ret, const char *const *dirs, char *ret_err,
 	int r = 0;
 
 	snprintf(ret_err, err_size, "out of memory");
+	fresh.list = calloc(SERVICES_MAX, sizeof(*fresh.list));
+	if (!fresh.list)
+		return -ENOMEM;
 	for (; *dirs && r == 0; dirs++)
 		r = conf_dir_read(*dirs, SERVICE_FILE_MAX, add_file, &l,
 				  ret_err, err_size);

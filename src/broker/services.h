@@ -19,7 +19,8 @@
 
 struct service {
 	char name[VMC_NAME_MAX + 1];
-	char *argv[SERVICE_ARGS_MAX + 1]; /* command, or argv[0] == NULL */
+	char *argv[SERVICE_ARGS_MAX + 1]; /* command, or argv[0] == NULL; all
+					     in the block of argv[0] */
 	char *socket;                     /* or path of a unix socket */
 	char *user;                       /* NULL: the broker's own */
 	unsigned int max_streams;

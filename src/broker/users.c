@@ -66,7 +66,7 @@ static int each_line(const char *path, size_t n_fields, line_fn *fn, void *data)
 			r = 0;
 	}
 	free(line);
-	fclose(f);
+	(void)fclose(f); /* only read */
 	return r;
 }
 
@@ -168,8 +168,9 @@ static bool group_line(char **f, void *data)
 
 bool group_resolve_in(const char *name, gid_t *ret, const char *group)
 {
-	struct group_search s = {.name = name, .ret = ret};
+	struct group_search s = {.name = name};
 
+	s.ret = ret;
 	return each_line(group, GROUP_FIELDS, group_line, &s) == 0;
 }
 

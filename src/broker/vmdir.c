@@ -20,6 +20,7 @@
 #define LONGEST_SOCKET "/control"
 /* Programs may knock faster than the loop answers. */
 #define LISTEN_BACKLOG 128
+#define PARENT_MODE    0755
 /* How often another daemon may remove the lock under our hands. */
 #define LOCK_TRIES 8
 
@@ -81,7 +82,7 @@ static int make_dir(const char *path, mode_t mode)
 }
 
 /* The folder of all VMs; anybody's if it exists already. */
-static int make_parent(const char *path, mode_t mode)
+static int make_parent(const char *path)
 {
 	char parent[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
@@ -93,9 +94,11 @@ static int make_parent(const char *path, mode_t mode)
 	if (!slash || slash == parent)
 		return 0;
 	*slash = '\0';
-	if (mkdir(parent, mode) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
+	/* Each VM's own directory says who may enter; the next one may be for
+	 * everybody though this one is not, whatever the umask. */
+	if (mkdir(parent, PARENT_MODE) == 0)
+		return chmod(parent, PARENT_MODE) < 0 ? -errno : 0;
+	return errno == EEXIST ? 0 : -errno;
 }
 
 static int make_name(char *ret, size_t size, const char *path, const char *file)
@@ -189,7 +192,7 @@ int vmdir_claim(const char *path, mode_t mode, int ret_fds[3])
 	int fds[3] = {-1, -1, -1};
 	int r;
 
-	r = make_parent(path, dir_mode(mode));
+	r = make_parent(path);
 	if (r < 0)
 		return r;
 	r = make_dir(path, dir_mode(mode));

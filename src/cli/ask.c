@@ -36,7 +36,13 @@ static int finish(struct vmc_call *c, int timeout_ms, json_t **ret,
 		return r;
 	*ret = json_loads(text, 0, NULL);
 	*ret_error = error ? strdup(error) : NULL;
-	return *ret ? 0 : -ENOMEM;
+	if (*ret && (*ret_error || !error))
+		return 0;
+	json_decref(*ret);
+	free(*ret_error);
+	*ret = NULL;
+	*ret_error = NULL;
+	return -ENOMEM;
 }
 
 int ask_quiet(const char *vm, const char *method, json_t *parameters,
@@ -92,7 +98,7 @@ static int report(const char *vm, const char *error, const json_t *parameters)
 
 int ask(const char *vm, const char *method, json_t *parameters, json_t **ret)
 {
-	char *error;
+	char *error = NULL;
 	int r = ask_quiet(vm, method, parameters, ASK_MS, ret, &error);
 
 	if (r < 0)

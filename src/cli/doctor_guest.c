@@ -36,7 +36,7 @@ static bool has_name(const char *dir, const char *port)
 	if (!f)
 		return false;
 	found = fgets(name, sizeof(name), f) != NULL;
-	fclose(f);
+	(void)fclose(f);
 	name[found ? strcspn(name, "\n") : 0] = '\0';
 	return strcmp(name, PORT) == 0;
 }

@@ -56,14 +56,15 @@ static void print_peer(const json_t *e)
 	const json_t *resumed = json_object_get(e, "resumed");
 
 	if (json_is_boolean(resumed))
-		fputs(json_is_true(resumed) ? "streams went on" : "new session",
-		      stdout);
-	fputs(ask_text(e, "reason"), stdout);
+		(void)fputs(json_is_true(resumed) ? "streams went on"
+						  : "new session",
+			    stdout);
+	(void)fputs(ask_text(e, "reason"), stdout);
 }
 
 static void print_port(const json_t *e)
 {
-	fputs(ask_text(e, "port"), stdout);
+	(void)fputs(ask_text(e, "port"), stdout);
 }
 
 static void print_lost(const json_t *e)
@@ -112,7 +113,7 @@ int events_print(const char *vm, const json_t *event)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].type, type) == 0)
 			rows[i].print(event);
-	putchar('\n');
+	(void)putchar('\n');
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
 

@@ -23,6 +23,8 @@
 #define KEEPER_END_MS 5000
 /* The same VM started again at once: its last keeper may be cleaning up. */
 #define KEEPER_IN_USE_MS 2000
+/* For QEMU to close its sockets. */
+#define KEEPER_SOCKET_MS 2000
 /* What vmchanneld says before it is ready is kept for the user. */
 #define KEEPER_SAID_MAX 4096
 /* DIR/log starts anew when it is larger. */

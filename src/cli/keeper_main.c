@@ -170,6 +170,16 @@ static void tell_user(const struct keep *k)
 	(void)!write(STDERR_FILENO, k->kept, k->n_kept);
 }
 
+/* vmchanneld did not get ready; it says why, as a rule. */
+static void tell_failure(const struct keep *k)
+{
+	tell_user(k);
+	if (k->n_kept == 0)
+		cli_error(CLI_FAILED,
+			  "%s ended with status %d before it served VM %s",
+			  k->program, k->daemon_status, k->wish->vm);
+}
+
 static void open_log(struct keep *k)
 {
 	k->log = k->wish->verbose ? STDERR_FILENO
@@ -209,18 +219,32 @@ static void end_daemon(struct keep *k)
 	k->daemon = 0;
 }
 
-/* Takes away a socket that nobody listens on any more. */
-static void remove_socket(const char *path)
+static bool is_listened_on(const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool refused;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	if (fd >= 0 &&
-	    connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) &&
-	    errno == ECONNREFUSED)
-		unlink(path);
+	refused = fd >= 0 &&
+		  connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) &&
+		  (errno == ECONNREFUSED || errno == ENOENT);
 	close_fd(&fd);
+	return !refused;
+}
+
+/* Takes away a socket that nobody listens on any more. A QEMU that is killed
+ * closes the lifeline some time before its sockets. */
+static void remove_socket(const char *path)
+{
+	int t = 0;
+
+	while (is_listened_on(path) && t < KEEPER_SOCKET_MS) {
+		pause_ms(STEP_MS);
+		t += STEP_MS;
+	}
+	if (t < KEEPER_SOCKET_MS)
+		unlink(path);
 }
 
 /* Only if it is ours: the VM may have been started again already. */
@@ -417,7 +441,7 @@ int keeper_main(const struct keeper_wish *wish, const char *program, int status,
 
 	close_others(status, k.lifeline);
 	if (prepare(&k) || !get_ready(&k)) {
-		tell_user(&k);
+		tell_failure(&k);
 		return 1;
 	}
 	open_log(&k);

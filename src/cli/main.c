@@ -237,7 +237,7 @@ static int common_options(int argc, char **argv, int *ret)
 			return 0;
 		case 'V':
 		case OPT_VERSION:
-			*ret = cli_find_verb("version")->run(NULL);
+			*ret = verb_version.run(NULL);
 			return 0;
 		case OPT_JSON:
 			cli_json = true;
@@ -281,9 +281,9 @@ int main(int argc, char **argv)
 	int at, status;
 
 	open_standard_fds();
-	setlocale(LC_TIME, "");
+	(void)setlocale(LC_TIME, "");
 	/* A reader that goes away is seen as EPIPE where it is written to. */
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	at = common_options(argc, argv, &status);
 	if (at == 0)
 		return cli_finish_output(status);

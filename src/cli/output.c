@@ -36,7 +36,7 @@ uint64_t cli_now_us(void)
 static void progress_hide(void)
 {
 	if (progress.shown)
-		fputs("\r\033[K", stderr);
+		(void)fputs("\r\033[K", stderr);
 	progress.shown = false;
 }
 
@@ -46,10 +46,10 @@ static void say(const char *fmt, va_list ap)
 static void say(const char *fmt, va_list ap)
 {
 	progress_hide();
-	fflush(stdout);
-	fputs("vmchannel: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	(void)fflush(stdout);
+	(void)fputs("vmchannel: ", stderr);
+	(void)vfprintf(stderr, fmt, ap);
+	(void)fputc('\n', stderr);
 }
 
 int cli_error(int status, const char *fmt, ...)
@@ -92,7 +92,7 @@ int cli_print_json(json_t *object)
 	json_decref(object);
 	if (r)
 		return cli_error(CLI_FAILED, "out of memory");
-	putchar('\n');
+	(void)putchar('\n');
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
 
@@ -133,8 +133,10 @@ const char *cli_safe(const char *text)
 
 		/* UTF-8 passes, save for U+0080 to U+009F, which some
 		 * terminals obey like escape sequences. */
-		to[i] = c < 0x20 || c == 0x7f || is_c1(text + i) ? '?'
-								 : text[i];
+		if (c < 0x20 || c == 0x7f || is_c1(text + i))
+			to[i] = '?';
+		else
+			to[i] = text[i];
 	}
 	to[i] = '\0';
 	return to;
@@ -155,8 +157,8 @@ void cli_progress_tick(void)
 	s = (cli_now_us() - progress.since) / 1000000u;
 	if (s < 1)
 		return;
-	fprintf(stderr, "\r\033[K%s (%llu s)", progress.what,
-		(unsigned long long)s);
+	(void)fprintf(stderr, "\r\033[K%s (%llu s)", progress.what,
+		      (unsigned long long)s);
 	progress.shown = true;
 }
 

@@ -86,9 +86,6 @@ static int make_room(struct qmp *q)
 
 	if (q->room - q->len >= QMP_READ_STEP)
 		return 0;
-	if (q->len >= QMP_LINE_MAX)
-		return fail(q, EPROTO, "QEMU sent a line of more than %d bytes",
-			    QMP_LINE_MAX);
 	buf = realloc(q->buf, q->room * 2 + QMP_READ_STEP);
 	if (!buf)
 		return fail(q, ENOMEM, "out of memory");
@@ -127,14 +124,16 @@ static int take_message(struct qmp *q, struct qmp_message *ret)
 	char *end = q->len > q->scanned
 			    ? memchr(start, '\n', q->len - q->scanned)
 			    : NULL;
-	size_t line;
+	size_t line = end ? (size_t)(end - q->buf) : q->len;
 	int r;
 
+	if (line > QMP_LINE_MAX)
+		return fail(q, EPROTO, "QEMU sent a line of more than %d bytes",
+			    QMP_LINE_MAX);
 	if (!end) {
 		q->scanned = q->len;
 		return 0;
 	}
-	line = (size_t)(end - q->buf);
 	r = qmp_parse(q->buf, line, ret);
 	q->len -= line + 1;
 	q->scanned = 0;
@@ -170,14 +169,13 @@ static void note_event(struct qmp *q, const struct qmp_message *m)
 /* ---- commands ---------------------------------------------------------- */
 
 /* The first bytes carry the descriptor, if there is one. */
-static ssize_t send_some(struct qmp *q, const char *data, size_t len, int fd)
+static ssize_t send_some(struct qmp *q, char *data, size_t len, int fd)
 {
 	union {
 		char space[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = {{0}};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)data,
-			    .iov_len = len};
+	struct iovec iov = {.iov_base = data, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *c;
 
@@ -193,7 +191,7 @@ static ssize_t send_some(struct qmp *q, const char *data, size_t len, int fd)
 	return sendmsg(q->fd, &msg, MSG_NOSIGNAL);
 }
 
-static int send_all(struct qmp *q, const char *data, size_t len, int fd,
+static int send_all(struct qmp *q, char *data, size_t len, int fd,
 		    uint64_t deadline_ms)
 {
 	int r = 0;
@@ -218,6 +216,7 @@ static int send_command(struct qmp *q, const char *name, json_t *arguments,
 			int fd, uint64_t deadline_ms)
 {
 	json_t *o = json_pack("{s:s,s:I}", "execute", name, "id", ++q->last_id);
+	char newline[] = "\n";
 	char *text;
 	int r;
 
@@ -232,7 +231,7 @@ static int send_command(struct qmp *q, const char *name, json_t *arguments,
 	r = send_all(q, text, strlen(text), fd, deadline_ms);
 	/* Apart: jansson does not leave room for it. */
 	if (r == 0)
-		r = send_all(q, "\n", 1, -1, deadline_ms);
+		r = send_all(q, newline, 1, -1, deadline_ms);
 	free(text);
 	return r;
 }
@@ -268,7 +267,7 @@ static int take_answer(struct qmp *q, const struct qmp_message *m, json_t **ret)
 
 static int read_answer(struct qmp *q, uint64_t deadline_ms, json_t **ret)
 {
-	struct qmp_message m;
+	struct qmp_message m = {0};
 	int r;
 
 	do {
@@ -315,7 +314,7 @@ void qmp_watch_deleted(struct qmp *q, const char *device)
 int qmp_wait_deleted(struct qmp *q, int timeout_ms)
 {
 	uint64_t deadline_ms = now_ms() + (uint64_t)timeout_ms;
-	struct qmp_message m;
+	struct qmp_message m = {0};
 	int r = 0;
 
 	while (!q->deleted && r == 0) {
@@ -358,7 +357,7 @@ static int connect_path(struct qmp *q, const char *path)
 
 static int greet(struct qmp *q)
 {
-	struct qmp_message m;
+	struct qmp_message m = {0};
 	int r = next_message(q, now_ms() + (uint64_t)q->timeout_ms, &m);
 
 	if (r == -ETIMEDOUT)

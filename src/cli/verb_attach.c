@@ -382,6 +382,7 @@ const struct cli_verb verb_attach = {
 		"plugged already, only vmchanneld is started; where it runs,\n"
 		"nothing is done.\n"
 		"\n"
+		"Example:\n"
 		"  vmchannel attach web --qmp /run/web.qmp --wait\n",
 	.options = options,
 	.min_args = 1,

@@ -16,7 +16,7 @@ void doctor_detail(struct doctor *d, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(d->detail, sizeof(d->detail), fmt, ap);
+	(void)vsnprintf(d->detail, sizeof(d->detail), fmt, ap);
 	va_end(ap);
 }
 
@@ -25,7 +25,7 @@ void doctor_remedy(struct doctor *d, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(d->remedy, sizeof(d->remedy), fmt, ap);
+	(void)vsnprintf(d->remedy, sizeof(d->remedy), fmt, ap);
 	va_end(ap);
 }
 

@@ -16,7 +16,7 @@ static void print_names(const struct cli_verb *v)
 	}
 	for (const struct cli_option *o = v->options; o && o->name; o++)
 		printf("--%s\n", o->name);
-	fputs("--json\n--dir\n--help\n", stdout);
+	(void)fputs("--json\n--dir\n--help\n", stdout);
 }
 
 static int run(const struct cli_args *a)

@@ -66,7 +66,10 @@ const struct cli_verb verb_libvirt_xml = {
 	.help = "Prints a controller and a channel for 'virsh edit', or for\n"
 		"'virsh attach-device' one by one, on stdout, and on stderr\n"
 		"which vmchanneld to start. libvirt makes the socket: see\n"
-		"docs/libvirt.md for its owner and labels.\n",
+		"docs/libvirt.md for its owner and labels.\n"
+		"\n"
+		"Example:\n"
+		"  vmchannel libvirt-xml web --dir /run/vmchannel\n",
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,

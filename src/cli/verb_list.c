@@ -65,6 +65,7 @@ static int run(const struct cli_args *a)
 	struct vms vms;
 	int r = CLI_OK;
 
+	(void)a;
 	if (vms_find(&vms))
 		return cli_error(CLI_FAILED, "out of memory");
 	if (vms.n > 0 && !cli_json && !names_only)

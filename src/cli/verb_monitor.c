@@ -34,23 +34,20 @@ struct watches {
 	size_t n;
 };
 
-static int add_watch(struct watches *ws, const char *vm)
+/* Return: the new one, or NULL with the error reported. @vm is not too long. */
+static struct watch *add_watch(struct watches *ws, const char *vm)
 {
-	struct pollfd *fds;
-	struct watch *w;
+	struct watch *w = realloc(ws->w, (ws->n + 1) * sizeof(*w));
 
-	w = realloc(ws->w, (ws->n + 1) * sizeof(*w));
-	if (!w)
-		return cli_error(CLI_FAILED, "out of memory");
+	if (!w) {
+		cli_error(CLI_FAILED, "out of memory");
+		return NULL;
+	}
 	ws->w = w;
-	fds = realloc(ws->fds, (ws->n + 2) * sizeof(*fds));
-	if (!fds)
-		return cli_error(CLI_FAILED, "out of memory");
-	ws->fds = fds;
-	w = &ws->w[ws->n++];
+	w += ws->n++;
 	*w = (struct watch){0};
 	memcpy(w->vm, vm, strlen(vm) + 1);
-	return CLI_OK;
+	return w;
 }
 
 static bool is_watched(const struct watches *ws, const char *vm)
@@ -70,8 +67,9 @@ static int add_new(struct watches *ws)
 	if (vms_find(&vms))
 		return cli_error(CLI_FAILED, "out of memory");
 	for (size_t i = 0; r == CLI_OK && i < vms.n; i++)
-		if (!is_watched(ws, vms.names[i]))
-			r = add_watch(ws, vms.names[i]);
+		if (!is_watched(ws, vms.names[i]) &&
+		    !add_watch(ws, vms.names[i]))
+			r = CLI_FAILED;
 	vms_done(&vms);
 	return r;
 }
@@ -209,6 +207,25 @@ static int take_events(struct watches *ws)
 	return r;
 }
 
+static bool fill_fds(struct watches *ws)
+{
+	struct pollfd *fds = realloc(ws->fds, (ws->n + 1) * sizeof(*fds));
+
+	if (!fds)
+		return false;
+	ws->fds = fds;
+	for (size_t i = 0; i < ws->n; i++) {
+		const struct watch *w = &ws->w[i];
+		int fd = w->call && !w->over ? vmc_call_fd(w->call) : -1;
+
+		fds[i] = (struct pollfd){fd, POLLIN, 0};
+	}
+	/* Nobody reads any more ("| head"): tell it before the next event
+	 * does, which may be long in coming. */
+	fds[ws->n] = (struct pollfd){STDOUT_FILENO, 0, 0};
+	return true;
+}
+
 static int loop(struct watches *ws, bool all)
 {
 	int r = CLI_OK;
@@ -217,15 +234,8 @@ static int loop(struct watches *ws, bool all)
 		bool look = all || some_away(ws);
 		int n;
 
-		for (size_t i = 0; i < ws->n; i++)
-			ws->fds[i] = (struct pollfd){
-				ws->w[i].call && !ws->w[i].over
-					? vmc_call_fd(ws->w[i].call)
-					: -1,
-				POLLIN, 0};
-		/* Nobody reads any more ("| head"): tell it before the next
-		 * event does, which may be long in coming. */
-		ws->fds[ws->n] = (struct pollfd){STDOUT_FILENO, 0, 0};
+		if (!fill_fds(ws))
+			return cli_error(CLI_FAILED, "out of memory");
 		n = poll(ws->fds, ws->n + 1, look ? LOOK_MS : -1);
 		if (n > 0 && ws->fds[ws->n].revents & (POLLERR | POLLNVAL))
 			return CLI_OK;
@@ -242,15 +252,16 @@ static int loop(struct watches *ws, bool all)
 /* The VM that was named must be there now; later it may come and go. */
 static int begin_one(struct watches *ws, const char *vm)
 {
+	struct watch *w;
 	int r;
 
 	if (strlen(vm) > VMC_NAME_MAX)
 		return cli_error(CLI_FAILED, "'%s' is too long for a VM's name",
 				 cli_safe(vm));
-	r = add_watch(ws, vm);
-	if (r)
-		return r;
-	r = subscribe(&ws->w[0]);
+	w = add_watch(ws, vm);
+	if (!w)
+		return CLI_FAILED;
+	r = subscribe(w);
 	return r < 0 ? cli_vmc_error(r) : CLI_OK;
 }
 
@@ -258,10 +269,6 @@ static int begin_all(struct watches *ws)
 {
 	int r = add_new(ws);
 
-	if (r == CLI_OK && !ws->fds)
-		ws->fds = calloc(1, sizeof(*ws->fds));
-	if (!ws->fds)
-		return cli_error(CLI_FAILED, "out of memory");
 	if (r == CLI_OK && ws->n == 0 && !snapshot_only)
 		cli_note("no VM has a broker here yet; waiting for one");
 	subscribe_again(ws);

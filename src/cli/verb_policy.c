@@ -45,7 +45,7 @@ static bool group_id(const char *name, unsigned int *ret)
 		found = strcmp(g->gr_name, name) == 0;
 		*ret = g->gr_gid;
 	}
-	fclose(f);
+	(void)fclose(f);
 	return found;
 }
 

@@ -92,6 +92,7 @@ const struct cli_verb verb_qemu_args = {
 	.help = "Prints the arguments for the port, quoted for a shell, on\n"
 		"stdout, and on stderr which vmchanneld to start before QEMU.\n"
 		"\n"
+		"Example:\n"
 		"  eval \"qemu-system-x86_64 -m 1G disk.img $(vmchannel "
 		"qemu-args web)\"\n",
 	.options = options,

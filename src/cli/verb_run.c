@@ -252,6 +252,7 @@ const struct cli_verb verb_run = {
 		"there is none. Terminal, signals and exit status are QEMU's\n"
 		"own. vmchanneld ends with QEMU, however that ends.\n"
 		"\n"
+		"Example:\n"
 		"  vmchannel run --name web -- qemu-system-x86_64 -m 1G "
 		"disk.img\n",
 	.options = options,

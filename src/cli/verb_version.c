@@ -9,6 +9,7 @@
 /* @a is not used: "vmchannel --version" calls it without arguments. */
 static int run(const struct cli_args *a)
 {
+	(void)a;
 	if (cli_json)
 		return cli_print_json(json_pack("{s:s,s:s}", "version",
 						VMC_VERSION, "library",

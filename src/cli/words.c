@@ -9,30 +9,25 @@
 
 #define WORDS_STEP 16
 
-static bool make_room(struct words *w)
-{
-	char **v;
-
-	if (w->n + 1 < w->room)
-		return true;
-	v = reallocarray(w->v, w->room + WORDS_STEP, sizeof(*v));
-	if (!v)
-		return false;
-	w->v = v;
-	w->room += WORDS_STEP;
-	return true;
-}
-
-/* @word is consumed; NULL stands for out of memory. */
+/* Appends an array element; @word is consumed, NULL: out of memory. */
 static void append(struct words *w, char *word)
 {
-	if (!word || w->failed || !make_room(w)) {
+	char **v = w->v;
+
+	if (w->n + 1 >= w->room) {
+		v = realloc(w->v, (w->room + WORDS_STEP) * sizeof(*v));
+		if (v) {
+			w->v = v;
+			w->room += WORDS_STEP;
+		}
+	}
+	if (!word || !v || w->failed) {
 		free(word);
 		w->failed = true;
 		return;
 	}
-	w->v[w->n++] = word;
-	w->v[w->n] = NULL;
+	v[w->n++] = word;
+	v[w->n] = NULL;
 }
 
 /* words_add() - append a copy of @word */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -24,6 +25,8 @@
 
 /* The guest's programs come as they are; policy decides by who they are. */
 #define SOCKET_MODE 0666
+/* Callers and streams at their limits, and what services are started with. */
+#define FILES_MAX 4096
 
 struct agent {
 	uv_loop_t loop;
@@ -137,18 +140,38 @@ static void watch_signals(struct agent *a)
 /* ---- start
  * ---------------------------------------------------------------------- */
 
+/* Enough that a program which the agent wakes waits until the agent sleeps. */
+#define AGENT_NICE (-12)
+
 /*
  * The agent runs when the programs that feed it have had their turn and finds
- * more to do at once: 64-byte writes go 3 to 5 times as fast. What it starts
- * is scheduled as usual.
+ * more to do at once: 64-byte writes go 3 to 5 times as fast. And a program
+ * that it delivers to runs when the agent has delivered all there is, not in
+ * between: 6 instead of 36 switches per MiB. What it starts is scheduled as
+ * usual.
  */
 static void run_in_batches(void)
 {
 	struct sched_param param = {.sched_priority = 0};
 
+	if (setpriority(PRIO_PROCESS, 0, AGENT_NICE) < 0)
+		log_debug("ev=no-nice error=\"%s\"", strerror(errno));
+
 	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param) <
 	    0)
 		log_debug("ev=no-batch error=\"%s\"", strerror(errno));
+}
+
+/* What the broker's own limits add up to is more than the usual 1024. */
+static void allow_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_MAX)
+		return;
+	l.rlim_cur = l.rlim_max < FILES_MAX ? l.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		log_debug("ev=files-limit error=\"%s\"", strerror(errno));
 }
 
 static int claim(struct agent *a)
@@ -240,6 +263,7 @@ int main(int argc, char **argv)
 	if (a.opt.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	run_in_batches();
+	allow_files();
 	uv_loop_init(&a.loop);
 	if (start(&a) < 0)
 		return EXIT_FAILURE;

@@ -230,10 +230,13 @@ static void on_uevents(uv_poll_t *h, int status, int events)
 {
 	struct port *p = h->data;
 
-	(void)status;
 	(void)events;
 	if (uevent_drain(p->uevents))
 		look(p);
+	/* Lost messages are an error of the socket, upon which libuv stops
+	 * watching; the next message must be heard all the same. */
+	if (status < 0)
+		uv_poll_start(h, UV_READABLE, on_uevents);
 }
 
 static void on_edges(uv_poll_t *h, int status, int events)

@@ -90,7 +90,8 @@ static int get_service(struct rd *r, struct service *s)
 
 	if (!name)
 		return r->bad ? -EINVAL : -ENOMEM;
-	strcpy(s->name, name); /* get_string() kept it within the maximum */
+	/* get_string() kept it within the maximum */
+	memcpy(s->name, name, strlen(name) + 1);
 	free(name);
 	s->max_streams = rd_u32(r);
 	s->messages = rd_u8(r) != 0;

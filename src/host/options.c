@@ -159,13 +159,13 @@ static int parse_one(struct options *o, int opt)
 		o->worker = true;
 		return -1;
 	case OPT_HELP:
-		fputs(help, stdout);
+		(void)fputs(help, stdout);
 		return EXIT_SUCCESS;
 	case OPT_VERSION:
-		puts("vmchanneld " VMC_VERSION);
+		(void)puts("vmchanneld " VMC_VERSION);
 		return EXIT_SUCCESS;
 	default:
-		fputs("vmchanneld: see vmchanneld --help\n", stderr);
+		(void)fputs("vmchanneld: see vmchanneld --help\n", stderr);
 		return EXIT_USAGE;
 	}
 }

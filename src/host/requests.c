@@ -17,6 +17,7 @@
 
 static void on_ready(struct supervisor *s, const struct ipc_msg *m)
 {
+	(void)m;
 	if (s->worker_ready)
 		return;
 	s->worker_ready = true;
@@ -89,6 +90,7 @@ static void on_start(struct supervisor *s, const struct ipc_msg *m)
 
 static void on_reload(struct supervisor *s, const struct ipc_msg *m)
 {
+	(void)m;
 	supervisor_reload(s, true);
 }
 

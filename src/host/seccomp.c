@@ -38,6 +38,8 @@ static const int always[] = {
 	SCMP_SYS(epoll_pwait2),   /* newer libuv and libc */
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_create1),  /* an inner set; only watches what is open */
+	SCMP_SYS(timerfd_create), /* the session's deadline */
+	SCMP_SYS(timerfd_settime),
 	SCMP_SYS(poll),           /* libuv: is a writer done? */
 	SCMP_SYS(ppoll),          /* the same on arm64 */
 	SCMP_SYS(clock_gettime),  /* where the vDSO cannot */

@@ -313,7 +313,7 @@ static int open_signals(struct supervisor *s)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -395,8 +395,8 @@ static int in_use(const struct supervisor *s)
 	f = fopen(path, "re");
 	if (f) {
 		if (fscanf(f, "%15[0-9]", pid) != 1)
-			strcpy(pid, "?");
-		fclose(f);
+			memcpy(pid, "?", 2);
+		(void)fclose(f);
 	}
 	fprintf(stderr,
 		"vmchanneld: %s is in use by process %s; end that one, or "

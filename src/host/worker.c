@@ -125,7 +125,7 @@ static int read_blob(int fd, size_t len, uint8_t **ret)
 static int apply_config(struct worker *w, int fd, size_t len)
 {
 	struct services *services = malloc(sizeof(*services));
-	struct policy *policy;
+	struct policy *policy = NULL;
 	uint8_t *buf = NULL;
 	int r = services ? read_blob(fd, len, &buf) : -ENOMEM;
 
@@ -160,11 +160,13 @@ static void on_config(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void on_config_failed(struct worker *w, const struct ipc_msg *m, int fd)
 {
+	(void)fd;
 	broker_reloaded(w->broker, m->text);
 }
 
 static void on_link(struct worker *w, const struct ipc_msg *m, int fd)
 {
+	(void)m;
 	if (w->link_fd >= 0) {
 		broker_link_detach(w->broker);
 		close(w->link_fd);
@@ -175,6 +177,7 @@ static void on_link(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void on_link_detail(struct worker *w, const struct ipc_msg *m, int fd)
 {
+	(void)fd;
 	broker_link_detail(w->broker, m->text);
 }
 
@@ -185,6 +188,8 @@ static void on_service(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void on_stop(struct worker *w, const struct ipc_msg *m, int fd)
 {
+	(void)m;
+	(void)fd;
 	w->stopping = true;
 	broker_quit(w->broker);
 }
@@ -221,6 +226,8 @@ static bool handle_one(struct worker *w)
 
 static void on_pair(uv_poll_t *h, int status, int events)
 {
+	(void)status;
+	(void)events;
 	struct worker *w = h->data;
 
 	while (handle_one(w))

@@ -51,7 +51,7 @@ static void set_signals(void)
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
+		(void)signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -98,8 +98,7 @@ __attribute__((noreturn)) static void run_worker(const struct supervisor *s,
 	setenv("UV_USE_IO_URING", "0", 1);
 	unsetenv("NOTIFY_SOCKET");
 	if (r == 0) {
-		syscall(SYS_execveat, exe, "", (char *const *)(uintptr_t)argv,
-			environ, AT_EMPTY_PATH);
+		syscall(SYS_execveat, exe, "", argv, environ, AT_EMPTY_PATH);
 		r = -errno;
 	}
 	log_error("ev=worker-exec error=\"%s\"", strerror(-r));

@@ -58,7 +58,7 @@ static const char *check_slots(const struct vmc_session *s)
 	const struct link *ctl = session_at(s, s->at.ctl);
 	const struct link *evl = session_at(s, s->at.evl);
 	uint32_t used = 0, live = 0, peers = 0, asked = 0;
-	uint32_t chunks = 0, granted = 0;
+	uint32_t chunks = 0, granted = 0, loans = 0;
 
 	for (uint32_t i = 0; i < s->cfg.max_streams; i++) {
 		const struct slot *sl = slot_at(s, i);
@@ -96,6 +96,10 @@ static const char *check_slots(const struct vmc_session *s)
 	CHECK(peers == s->n_peer_streams, "slots: count of the peer's");
 	CHECK(chunks == s->chunks_used, "pool: chunk count");
 	CHECK(granted == s->pool_granted, "credit: sum of grants");
+	for (uint32_t i = 0; i < s->cfg.max_streams; i++)
+		loans += *credit_loans(s, (uint16_t)i);
+	CHECK(loans + s->cfg.max_streams * s->cfg.initial_window == granted,
+	      "credit: sum of loans");
 	CHECK(granted <= s->cfg.rx_pool, "credit: more granted than there is");
 	CHECK(asked == s->n_unanswered, "slots: count of unanswered");
 	CHECK(asked + s->reject_tail - s->reject_head <= s->cfg.max_streams,

@@ -47,6 +47,7 @@ static bool build_credit(struct vmc_session *s, struct slot *sl, uint64_t now)
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint64_t before = sl->rx_limit;
 	uint64_t limit = credit_grant(s, sl);
+	uint32_t charge;
 
 	if (!limit)
 		return true;
@@ -54,9 +55,9 @@ static bool build_credit(struct vmc_session *s, struct slot *sl, uint64_t now)
 		       wire_put_u64(payload, limit), NIL, now))
 		return true;
 	/* Not promised after all. */
-	s->pool_granted -= credit_charge(s, sl);
+	charge = credit_charge(s, sl);
 	sl->rx_limit = before;
-	s->pool_granted += credit_charge(s, sl);
+	credit_account(s, sl, charge);
 	return false;
 }
 

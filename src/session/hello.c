@@ -143,9 +143,22 @@ static bool is_legal(const struct hello *h)
 	if (h->tx_first > h->tx_next ||
 	    h->features_required & ~h->features_offered)
 		return false;
-	return h->max_frame >= VMC_MIN_FRAME && h->max_frame <= VMC_MAX_FRAME &&
-	       h->initial_window <= VMC_MAX_WINDOW && h->max_streams >= 1 &&
+	return h->max_frame >= VMC_MIN_FRAME && h->max_streams >= 1 &&
 	       h->inflight_bytes >= 1;
+}
+
+static uint32_t at_most(uint32_t v, uint32_t max)
+{
+	return v < max ? v : max;
+}
+
+/* HELLO never changes, but a later release may do with more than this one:
+ * what it offers beyond our maxima is not used. */
+static void clamp(struct hello *h)
+{
+	h->max_frame = at_most(h->max_frame, VMC_MAX_FRAME);
+	h->initial_window = at_most(h->initial_window, VMC_MAX_WINDOW);
+	h->inflight_bytes = at_most(h->inflight_bytes, VMC_MAX_INFLIGHT);
 }
 
 enum hello_result wire_get_hello(const uint8_t *src, size_t n,
@@ -173,5 +186,6 @@ enum hello_result wire_get_hello(const uint8_t *src, size_t n,
 		    (size_t)untrusted_len - HELLO_AT_BODY - 2);
 	if (!get_fixed(&r, ret) || !get_tlvs(&r, ret) || !is_legal(ret))
 		return HELLO_BAD;
+	clamp(ret);
 	return HELLO_OK;
 }

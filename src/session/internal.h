@@ -95,7 +95,7 @@
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
 /* Part of the stream table that the peer's OPENs never take from ours. */
-#define OWN_PART 4u
+#define OWN_PART 8u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
@@ -199,7 +199,7 @@ enum stage_kind {
 struct vmc_session {
 	struct vmc_session_config cfg;
 	struct layout {
-		uint32_t slots, hash, ctl, evl, sched;
+		uint32_t slots, hash, ctl, evl, sched, loans;
 		uint32_t names_local, names_peer, rejects;
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
@@ -400,6 +400,7 @@ bool stage_takes_pong(const struct vmc_session *s);
 void stage_rest(struct vmc_session *s);
 void stage_prove(struct vmc_session *s, uint64_t acked);
 void stage_reset(struct vmc_session *s);
+void stage_go_up(struct vmc_session *s);
 
 /* ---- control.c --------------------------------------------------------- */
 
@@ -472,6 +473,10 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
+/* The charge of @sl was @before: set pool and loans right. */
+void credit_account(struct vmc_session *s, const struct slot *sl,
+		    uint32_t before);
+uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);

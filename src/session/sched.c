@@ -246,6 +246,18 @@ void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes)
 	owner_nodes(sc)[node->owner].deficit -= (int32_t)bytes;
 }
 
+uint16_t sched_owner(const struct sched *sc, uint16_t i)
+{
+	const struct fq_node *node = &stream_nodes(sc)[i];
+
+	return node->weight ? node->owner : (uint16_t)SCHED_NONE;
+}
+
+uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner)
+{
+	return owners_of(sc)[owner].n_streams;
+}
+
 bool sched_is_fresh(const struct sched *sc, uint16_t i)
 {
 	return stream_nodes(sc)[i].where == FQ_FRESH;

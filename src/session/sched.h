@@ -48,6 +48,13 @@ uint16_t sched_pick(struct sched *sc);
 /* sched_charge() - @i, which was picked, has used @bytes of its turn */
 void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes);
 
+/* sched_owner() - number (0..n-1) of the owner of @i while it has streams, or
+ * SCHED_NONE if @i is not there */
+uint16_t sched_owner(const struct sched *sc, uint16_t i);
+
+/* sched_owner_streams() - how many streams owner number @owner has */
+uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner);
+
 /* sched_is_fresh() - is @i in its first turn after having been idle? */
 bool sched_is_fresh(const struct sched *sc, uint16_t i);
 

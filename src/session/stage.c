@@ -32,6 +32,21 @@ void stage_reset(struct vmc_session *s)
 	s->ping_wait = PING_GAP;
 }
 
+/*
+ * A handshake is done: what was written has been read. The unit in hand is
+ * still to go out, or its rest; it may be the answer that the peer waits for.
+ */
+void stage_go_up(struct vmc_session *s)
+{
+	bool in_hand = s->stage_kind == STAGE_BUFFER;
+
+	stage_reset(s);
+	if (!in_hand)
+		return;
+	s->stage_kind = STAGE_BUFFER;
+	s->stage_proven--;
+}
+
 /* A full frame and control fit beside them, and half of the writes. */
 static uint32_t stage_max(const struct vmc_session *s)
 {

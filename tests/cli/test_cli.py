@@ -48,8 +48,9 @@ def test_help_names_every_verb(w):
         options = w.on_host("help", name, "--names").stdout.split()
         for option in options:
             assert option in text.stdout, (name, option)
+        # An example besides the usage line.
         if name not in ("help", "version"):
-            assert b"example" in text.stdout, name
+            assert text.stdout.count(b"vmchannel " + name.encode()) >= 3, name
 
 
 def test_wrong_usage_is_125_and_one_line(w):

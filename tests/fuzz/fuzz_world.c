@@ -11,7 +11,7 @@
 #include "fuzz.h"
 #include "world.h"
 
-#define STEPS 400u
+#define STEPS 150u
 
 static void choose_profile(struct world *w)
 {
@@ -20,8 +20,8 @@ static void choose_profile(struct world *w)
 
 	p->tiny = kind & 3;
 	p->convs_at_once = 12;
-	p->bytes_max = 16384;
-	p->bytes_all = 65536;
+	p->bytes_max = 4096;
+	p->bytes_all = 16384;
 	p->cuts = kind & 4;
 	p->corruption = kind & 8;
 	p->losses = kind & 16;

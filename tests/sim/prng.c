@@ -36,11 +36,11 @@ static uint64_t take(struct prng *p, uint64_t n)
 {
 	uint64_t v = 0;
 
-	for (uint64_t span = 1; span < n && p->left; p->left--) {
-		v = v << 8 | *p->data++;
-		if (span >= (uint64_t)1 << 56)
+	for (unsigned int bits = 0; bits < 64 && p->left; bits += 8) {
+		if (n <= (uint64_t)1 << bits)
 			break;
-		span <<= 8;
+		v = v << 8 | *p->data++;
+		p->left--;
 	}
 	return v;
 }

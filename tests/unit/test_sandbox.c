@@ -234,6 +234,7 @@ static int do_x32(void)
 }
 #endif
 
+/* clang-format off */
 #define FORBIDDEN(X)                                                          \
 	X(open)                                                               \
 	X(create)                                                             \
@@ -244,6 +245,7 @@ static int do_x32(void)
 					X(sockopt_ip) X(socketpair_inet)      \
 						X(io_uring) X(bpf) X(memfd)   \
 							X(userfault)
+/* clang-format on */
 
 static const struct {
 	const char *name;

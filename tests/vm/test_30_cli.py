@@ -174,8 +174,8 @@ def test_cli_help_and_completion(t):
                  "doctor", "policy"):
         check(re.search(rf"^\s+{verb}\b", overview, re.M),
               f"{verb} is not in the help")
-        check("example" in cli_ok(t, daemon, verb, "--help").lower(),
-              f"{verb} --help has no example")
+        text = cli_ok(t, daemon, verb, "--help")
+        check(f"usage: vmchannel {verb}" in text and len(text) > 200, text)
     p = t.cli(daemon, "conect")
     check_equal(p.wait(), 125, "status for an unknown verb")
     check("vmchannel" in p.errors() and p.errors().count("\n") <= 2, p.tail())
@@ -231,7 +231,7 @@ def run_verb(t, *qemu_args, name="runvm", words=()):
 
 def wait_call(t, p, env, name="runvm"):
     def up():
-        check(p.status is None, "vmchannel run ended: " + p.tail())
+        check(p.status in (None, 0), f"{p.name} ended: " + p.tail())
         c = t.host(program("src/cli/vmchannel"), "call", name,
                    "org.varlink.service.GetInfo", env=env)
         c.close_stdin()

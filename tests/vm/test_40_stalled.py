@@ -14,17 +14,18 @@ def never_throttled(vm, seconds, until=lambda: False):
         time.sleep(0.02)
 
 
-@test(timeout=420)
+@test(timeout=600)
 def test_every_write_length_into_a_stalled_host(t):
     """Lengths in blocks, each written while the worker is stopped."""
     vm = t.vm()
     daemon = t.daemon(vm)
     t.wait_peer(daemon)
-    top = 70000
     # In each block the guest writes until the pipe is full, so that the
     # lengths near its start meet an empty pipe and the rest a full one.
-    blocks = [(1, top)] if t.quick else \
-        [(1, 400), (401, 3000), (3001, 20000), (20001, 45000), (45001, top)]
+    blocks = [(1, 400), (401, 3000), (3001, 20000), (20001, 45000),
+              (45001, 70000)]
+    if t.quick:
+        blocks = [(1, 400), (401, 9000), (30000, 33000), (69000, 70000)]
     for number, (first, last) in enumerate(blocks):
         name = f"org.example.len{number}"
         t.guest_serve(vm, name, "lengths", first, last)

@@ -114,6 +114,7 @@ def test_port_unplugged_and_plugged_again(t):
     events = t.job(vm, "exec vmchannel monitor host --json")
     events.expect("snapshot-end")
     vm.qmp.command("device_del", id="p0")
+    vm.qmp.wait_event("DEVICE_DELETED")
     events.expect("port-removed")
     vm.qmp.command("device_add", driver="virtserialport", id="p9",
                    bus="vs0.0", chardev="c0", name=LINK_PORT, nr=5)

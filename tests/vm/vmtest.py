@@ -29,7 +29,7 @@ LINK_PORT = "org.vmchannel.0"
 USERS = {"root": 0, "alice": 1000, "bob": 1001}
 
 # A boot takes 2 s on an idle machine; a loaded one gets this long.
-BOOT_TIMEOUT = 60
+BOOT_TIMEOUT = 120
 DEFAULT_TIMEOUT = 60
 
 
@@ -345,6 +345,14 @@ class Qmp:
             else:
                 return answer["return"]
 
+    def wait_event(self, event):
+        """Wait for an event that came or comes; returns it."""
+        while True:
+            for i, e in enumerate(self.events):
+                if e["event"] == event:
+                    return self.events.pop(i)
+            self.events.append(json.loads(self.file.readline()))
+
     def monitor(self, line):
         """A command of the human monitor; returns its text."""
         return self.command("human-monitor-command", command_line=line)
@@ -370,11 +378,13 @@ class VM:
 
     link: the port org.vmchannel.0 exists from the start
     agent: init starts vmchannel-agent
+    boot_timeout: seconds that it may take to boot
     net: a virtio-net card on slirp (10.0.2.15)
     """
 
     def __init__(self, top, name="vm0", link=True, agent=True, net=False,
-                 initramfs=None, args=(), append="", paused=False):
+                 initramfs=None, args=(), append="", paused=False,
+                 boot_timeout=BOOT_TIMEOUT):
         self.name = name
         self.dir = os.path.join(top, name)
         os.makedirs(self.dir, exist_ok=True)
@@ -409,7 +419,7 @@ class VM:
             self.qmp = Qmp(self.qmp_path, self.alive)
             self.guest = Guest(runner, self.alive)
             if not paused:
-                self.wait_boot()
+                self.wait_boot(boot_timeout)
         except BaseException:
             self.close()
             raise
@@ -419,8 +429,8 @@ class VM:
             raise Failure(f"qemu: ended with {self.qemu.status}: "
                           f"{self.qemu.errors()[-400:]}")
 
-    def wait_boot(self):
-        end = time.monotonic() + BOOT_TIMEOUT
+    def wait_boot(self, timeout=BOOT_TIMEOUT):
+        end = time.monotonic() + timeout
         while not self.guest.hello.wait(0.2):
             self.alive()
             if time.monotonic() > end:
@@ -459,7 +469,7 @@ def guest_dir(variant):
     """Folder with vmlinuz and initramfs of a variant of the guest."""
     path = os.path.join(BUILD, variant)
     if not os.path.exists(os.path.join(path, "initramfs")):
-        raise Skip(f"{path}/initramfs is not built: run make guest")
+        raise Failure(f"{path}/initramfs is missing: run make guest")
     return path
 
 
@@ -467,7 +477,7 @@ def program(path):
     """A built program, by its path below the build folder."""
     full = os.path.join(BUILD, path)
     if not os.path.exists(full):
-        raise Skip(f"{path} is not built")
+        raise Failure(f"{path} is not built: run make")
     return full
 
 
@@ -526,7 +536,8 @@ class Daemon:
         if self.proc.status is not None:
             raise Failure(f"vmchanneld: ended with {self.proc.status}: "
                           f"{self.proc.errors()[-400:]}")
-        return os.path.exists(os.path.join(self.dir, "control"))
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(os.path.join(self.dir, "control")) == 0
 
     def worker(self):
         """The pid of the sandboxed worker: the supervisor's only child."""
@@ -550,6 +561,7 @@ class Fleet:
 
     def get(self):
         if self.shared is None:
+            program("src/host/vmchanneld")
             vm = VM(self.top, "shared")
             try:
                 self.shared = (vm, Daemon(vm, self.top))

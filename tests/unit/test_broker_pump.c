@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_broker_pump.c - one broker, its peer's engine in the test: nothing
+ * that came stays unread, nothing that waits is put off for ever
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/internal.h"
+
+struct bench {
+	char top[32], dir[64];
+	uv_loop_t loop;
+	struct broker *b;
+	struct vmc_session *peer; /* in the guest's role */
+	int fds[3], link[2], program[2];
+};
+
+static void link_ended(void *data, int fd, enum broker_link_end why, int error)
+{
+	(void)data;
+	(void)fd;
+	(void)why;
+	(void)error;
+}
+
+static const struct broker_ops ops = {.link_ended = link_ended};
+
+static void make_broker(struct bench *t, enum broker_link_kind kind)
+{
+	struct broker_config cfg = {
+		.role = VMC_ROLE_HOST,
+		.vm = "test",
+		.owner = geteuid(),
+		.ops = &ops,
+		.data = t,
+	};
+	struct policy *p;
+
+	strcpy(t->top, "/tmp/vmc-test-XXXXXX");
+	assert_non_null(mkdtemp(t->top));
+	snprintf(t->dir, sizeof(t->dir), "%s/vm", t->top);
+	assert_int_equal(vmdir_claim(t->dir, 0600, t->fds), 0);
+	cfg.control_fd = t->fds[1];
+	cfg.connect_fd = t->fds[2];
+	assert_int_equal(uv_loop_init(&t->loop), 0);
+	assert_int_equal(broker_new(&t->b, &t->loop, &cfg), 0);
+	assert_int_equal(policy_new(&p, VMC_PRINCIPAL_HOST), 0);
+	assert_int_equal(policy_seal(p), 0);
+	broker_set_policy(t->b, p);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, t->link),
+		0);
+	broker_link_attach(t->b, t->link[0], kind);
+}
+
+static void make_peer(struct bench *t)
+{
+	uint8_t entropy[VMC_ENTROPY_LEN];
+	struct vmc_session_config cfg;
+	size_t size;
+	void *mem;
+
+	vmc_session_config_default(&cfg, VMC_ROLE_GUEST);
+	cfg.instance = 1;
+	size = (vmc_session_size(&cfg) + 63) & ~(size_t)63;
+	mem = aligned_alloc(64, size);
+	assert_non_null(mem);
+	assert_int_equal(vmc_session_init(&t->peer, mem, size, &cfg), 0);
+	assert_int_equal(getrandom(entropy, sizeof(entropy), 0),
+			 sizeof(entropy));
+	vmc_session_attach(t->peer, entropy, broker_now_us());
+}
+
+static void peer_write(struct bench *t)
+{
+	const uint8_t *out;
+	size_t n;
+
+	while ((n = vmc_session_output(t->peer, &out, broker_now_us()))) {
+		ssize_t sent = send(t->link[1], out, n, MSG_DONTWAIT);
+
+		if (sent <= 0)
+			return;
+		vmc_session_output_done(t->peer, (size_t)sent, broker_now_us());
+	}
+}
+
+static void peer_read(struct bench *t)
+{
+	struct vmc_event ev;
+	uint8_t *in;
+	size_t room = vmc_session_input(t->peer, &in);
+	ssize_t n = recv(t->link[1], in, room, MSG_DONTWAIT);
+
+	if (n > 0)
+		vmc_session_input_done(t->peer, (size_t)n, broker_now_us());
+	while (vmc_session_next_event(t->peer, &ev, broker_now_us()))
+		;
+}
+
+/* As run.c: what epoll says, then the pump as long as it has work left. */
+static void turn(struct bench *t)
+{
+	struct epoll_event ev[8];
+	int n = epoll_wait(t->b->inner, ev, 8, 0);
+
+	for (int i = 0; i < n; i++) {
+		struct stream *st = stream_get(t->b, ev[i].data.u64);
+
+		if (ev[i].data.u64 == REF_LINK)
+			link_events(t->b, ev[i].events);
+		else if (st)
+			stream_events(t->b, st, ev[i].events);
+	}
+	if (n > 0 || t->b->again)
+		pump_run(t->b, broker_now_us());
+}
+
+static bool peer_is_up(const struct bench *t)
+{
+	struct vmc_session_stats st;
+
+	vmc_session_get_stats(t->peer, &st);
+	return st.state == VMC_SESSION_UP;
+}
+
+static void move(struct bench *t, int rounds)
+{
+	while (rounds-- > 0) {
+		turn(t);
+		peer_read(t);
+		peer_write(t);
+	}
+}
+
+static int set_up(void **state)
+{
+	struct bench *t = calloc(1, sizeof(*t));
+
+	assert_non_null(t);
+	make_broker(t, BROKER_LINK_SOCKET);
+	make_peer(t);
+	move(t, 100);
+	assert_true(t->b->up && peer_is_up(t));
+	*state = t;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct bench *t = *state;
+
+	broker_link_detach(t->b);
+	broker_free(t->b);
+	uv_run(&t->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&t->loop), 0);
+	vmdir_release(t->dir, t->fds);
+	rmdir(t->top);
+	close(t->link[0]);
+	close(t->link[1]);
+	free(t->peer);
+	free(t);
+	return 0;
+}
+
+static unsigned int names_of_peer(const struct bench *t)
+{
+	const char *name;
+	uint32_t pos = 0, flags;
+	unsigned int n = 0;
+
+	while (vmc_name_next(t->b->session, &pos, &name, &flags))
+		n++;
+	return n;
+}
+
+/*
+ * The session takes no input while events wait, here the end of a call whose
+ * program went away. The link's edge is gone by then.
+ */
+static void link_is_read_after_events(void **state)
+{
+	struct bench *t = *state;
+	struct creds me = {
+		.who = {.kind = VMC_PRINCIPAL_HOST, .uid = geteuid()},
+	};
+	struct outgoing o = {.channel = "org.test.x",
+			     .answer = STREAM_ANSWER_LINE};
+	struct refusal why;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, t->program),
+		0);
+	o.fd = t->program[0];
+	assert_true(outgoing_open(t->b, &o, &me, &why));
+	move(t, 10);
+	for (int i = 0; i < 20 && t->b->again; i++)
+		turn(t);
+	assert_int_equal(names_of_peer(t), 0);
+
+	assert_int_equal(vmc_name_advertise(t->peer, "org.test.late", 0), 0);
+	peer_write(t);
+	close(t->program[1]);
+	turn(t);
+	for (int i = 0; i < 4 && t->b->again; i++)
+		pump_run(t->b, broker_now_us());
+	assert_int_equal(names_of_peer(t), 1);
+	assert_false(t->b->link.readable);
+}
+
+/* Other work must not put off the next look at a port that took nothing. */
+static void port_is_retried_in_time(void **state)
+{
+	struct bench *t = *state;
+	uint64_t now = broker_now_us();
+
+	t->b->link.kind = BROKER_LINK_PORT;
+	link_set_writable(t->b, false);
+	pump_run(t->b, now);
+	for (int i = 0; i < 9; i++) {
+		now += LINK_RETRY_MS * 100u;
+		pump_deadline(t->b, now);
+		assert_false(t->b->link.writable);
+		pump_run(t->b, now);
+	}
+	now += LINK_RETRY_MS * 100u;
+	assert_true(now >= t->b->deadline_us);
+	pump_deadline(t->b, now);
+	assert_true(t->b->link.writable);
+	assert_int_equal(t->b->count.link_retries, 1);
+	/* Refused again: not before another LINK_RETRY_MS. */
+	link_set_writable(t->b, false);
+	pump_run(t->b, now);
+	pump_deadline(t->b, now + LINK_RETRY_MS * 1000u - 1);
+	assert_int_equal(t->b->count.link_retries, 1);
+	pump_deadline(t->b, now + LINK_RETRY_MS * 1000u);
+	assert_int_equal(t->b->count.link_retries, 2);
+}
+
+/* A socket says itself when there is room: a VM that is paused for hours with
+ * a full socket wakes nobody. */
+static void socket_is_not_retried(void **state)
+{
+	struct bench *t = *state;
+	uint64_t now = broker_now_us();
+
+	link_set_writable(t->b, false);
+	pump_run(t->b, now);
+	pump_deadline(t->b, now + LINK_RETRY_MS * 1000u);
+	assert_int_equal(t->b->count.link_retries, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(link_is_read_after_events,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(port_is_retried_in_time, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(socket_is_not_retried, set_up,
+						tear_down),
+	};
+
+	return cmocka_run_group_tests_name("broker pump", tests, NULL, NULL);
+}
