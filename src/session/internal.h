@@ -95,7 +95,7 @@
 /* Buckets of the peer's OPENs; owners share them by hash. */
 #define OPEN_BUCKETS 16u
 /* Part of the stream table that the peer's OPENs never take from ours. */
-#define OWN_PART 8u
+#define OWN_PART 4u
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
@@ -257,7 +257,6 @@ struct vmc_session {
 	uint32_t pull_off;
 	uint32_t pull_len;
 	bool want_pong, want_ping, ping_out;
-	bool want_room; /* a frame found none */
 	bool want_grease;
 	uint64_t pong_token, ping_token, ping_at;
 	uint64_t ping_wait, ping_seq;

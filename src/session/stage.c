@@ -48,10 +48,10 @@ bool stage_is_full(const struct vmc_session *s)
 	return unproven(s) >= stage_max(s);
 }
 
+/* A few beyond the limit: two full sides would wait for each other. */
 bool stage_takes_pong(const struct vmc_session *s)
 {
-	/* One beyond the limit: two full sides would wait for each other. */
-	return unproven(s) <= stage_max(s);
+	return unproven(s) < stage_max(s) + STAGE_EXTRA;
 }
 
 void stage_rest(struct vmc_session *s)
@@ -167,22 +167,12 @@ static bool stage_bye(struct vmc_session *s)
 	return true;
 }
 
-/*
- * Acks of frames prove units, too; when none are under way and yet a frame
- * finds no room, only a PONG can make some.
- */
-static bool must_ask(const struct vmc_session *s)
-{
-	return unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) ||
-	       (unproven(s) && s->want_room && tx_is_idle(s));
-}
-
 static bool stage_pings(struct vmc_session *s, uint64_t now)
 {
 	uint8_t payload[WIRE_CONTROL_MAX];
 	uint32_t at = 0;
 
-	if (must_ask(s) && !s->ping_out)
+	if (unproven(s) >= max_u32(stage_max(s) / 2, STAGE_MIN) && !s->ping_out)
 		s->want_ping = true;
 	if (s->pong_due <= now) {
 		s->pong_due = NEVER;
@@ -196,9 +186,8 @@ static bool stage_pings(struct vmc_session *s, uint64_t now)
 	if (s->want_ping) {
 		s->want_ping = false;
 		s->ping_out = true;
-		s->want_room = false;
-		s->ping_seq = s->tx_sent;
 		s->ping_at = now;
+		s->ping_seq = s->tx_sent;
 		s->ping_token++;
 		s->stage_ping = s->stage_sent + 1;
 		at = stage_frame(s, at, WIRE_PING, payload,

@@ -192,10 +192,8 @@ bool tx_control(struct vmc_session *s, uint8_t type, uint8_t flags,
 		.seq = (uint32_t)s->tx_next,
 	};
 
-	if (!tx_place(s, (uint32_t)len, false, &at)) {
-		s->want_room = true;
+	if (!tx_place(s, (uint32_t)len, false, &at))
 		return false;
-	}
 	if (tx_is_idle(s))
 		s->progress_at = now;
 	if (len)
@@ -259,10 +257,8 @@ bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret, uint64_t now)
 	if (!len)
 		return false;
 	len = pull_fit(s, len);
-	if (!tx_place(s, len, true, &at)) {
-		s->want_room = true;
+	if (!tx_place(s, len, true, &at))
 		return false;
-	}
 	s->pull_slot = i;
 	s->pull_off = at.off;
 	s->pull_append = at.append;
@@ -350,8 +346,8 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 	if (s->stage_kind == STAGE_NONE && !s->unit_done &&
 	    !stage_fill(s, now) && s->state == VMC_SESSION_UP) {
 		control_build(s, now);
-		if (s->u_send == s->u_tail && !stage_fill_ack(s, now))
-			stage_fill(s, now);
+		if (s->u_send == s->u_tail)
+			stage_fill_ack(s, now);
 	}
 	if (s->stage_kind != STAGE_NONE) {
 		const uint8_t *base = s->stage;
