@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -230,9 +231,12 @@ static int role_ping(const struct io *io)
 	return 0;
 }
 
+/* Ends early when the broker has closed the stream altogether. */
 static int role_hold(const struct io *io)
 {
-	sleep((unsigned int)number(io->args[0]));
+	struct pollfd p = {.fd = io->in};
+
+	poll(&p, 1, (int)number(io->args[0]) * 1000);
 	return 0;
 }
 
@@ -319,6 +323,16 @@ static const struct role {
 	{"lengths", role_lengths, 2}, {"msgs", role_msgs, 3},
 	{"msgecho", role_msgecho, 0}, {"who", role_who, 0},
 };
+
+/* One process per stream; none of them outlives the first. */
+static pid_t fork_player(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
 
 /* ---- where the role is played ---------------------------------------- */
 
@@ -409,7 +423,7 @@ static int run_connect(const struct options *o)
 	if (n == 1)
 		return play_stream(o, &streams[0]);
 	for (unsigned int i = 0; i < n; i++) {
-		if (fork() == 0)
+		if (fork_player() == 0)
 			_exit(play_stream(o, &streams[i]));
 		close(streams[i].fd);
 	}
@@ -438,7 +452,7 @@ static int run_listen(const struct options *o)
 			return 1;
 		}
 		n++;
-		if (fork() == 0) {
+		if (fork_player() == 0) {
 			vmc_listener_free(l);
 			_exit(play(o, fd, &who));
 		}
