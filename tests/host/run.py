@@ -278,7 +278,8 @@ def start_and_end(b):
         equal(os.stat(f"{b.host}/{name}").st_mode & 0o777, 0o600)
     info = vmc.call(b.host, "GetInfo")
     equal((info["side"], info["vm"], info["link"]), ("host", "vm", "down"))
-    has(info["link_detail"], "waiting for QEMU at")
+    vmc.wait_for(lambda: "waiting for QEMU at" in
+                 vmc.call(b.host, "GetInfo")["link_detail"])
     worker = b.worker()
     equal(b.end(), 0)
     assert not os.path.exists(b.host)
