@@ -250,17 +250,17 @@ static void opens_beyond_max_streams_end_the_session(void **state)
 	(void)state;
 	vmc_session_config_default(&cfg, VMC_ROLE_HOST);
 	cfg.grease = 0;
-	cfg.max_streams = 4;
+	cfg.max_streams = 8;
 	raw_init(&r, &cfg);
 	raw_up(&r);
-	/* Nobody answers: three find room, the fourth is to be rejected. */
-	for (uint32_t id = 1; id <= 5; id += 2) {
+	/* Nobody answers: seven find room, the eighth is to be rejected. */
+	for (uint32_t id = 1; id <= 13; id += 2) {
 		raw_open(&r, id);
 		assert_int_equal(raw_event(&r).type, VMC_EV_OPEN);
 	}
-	raw_open(&r, 7);
+	raw_open(&r, 15);
 	assert_int_equal(raw_event(&r).type, VMC_EV_NONE);
-	raw_open(&r, 9);
+	raw_open(&r, 17);
 	assert_int_equal(raw_event(&r).type, VMC_EV_DOWN);
 	raw_free(&r);
 }
@@ -472,7 +472,7 @@ static void opens_beyond_the_rate_are_rejected(void **state)
 	raw_free(&r);
 }
 
-static void a_quarter_of_the_table_is_ours(void **state)
+static void an_eighth_of_the_table_is_ours(void **state)
 {
 	struct vmc_principal who = {0};
 	struct fixture *f = *state;
@@ -480,7 +480,7 @@ static void a_quarter_of_the_table_is_ours(void **state)
 	vmc_stream h;
 
 	raw_up(&f->raw);
-	for (uint32_t n = 0; n < 192; n++) {
+	for (uint32_t n = 0; n < 224; n++) {
 		struct vmc_event ev;
 
 		raw_open(&f->raw, 2 * n + 1);
@@ -490,7 +490,7 @@ static void a_quarter_of_the_table_is_ours(void **state)
 				 0);
 		raw_expect(&f->raw, WIRE_ACCEPT, NULL);
 	}
-	raw_open(&f->raw, 385);
+	raw_open(&f->raw, 449);
 	assert_int_equal(raw_event(&f->raw).type, VMC_EV_NONE);
 	raw_expect(&f->raw, WIRE_REJECT, &payload);
 	assert_int_equal(reason_in(payload), VMC_REASON_LIMIT);
@@ -1195,7 +1195,7 @@ int main(void)
 		T(a_second_accept_resets_the_stream),
 		T(frames_for_an_ended_stream_are_ignored),
 		T(opens_beyond_the_rate_are_rejected),
-		T(a_quarter_of_the_table_is_ours),
+		T(an_eighth_of_the_table_is_ours),
 		T(names_beyond_the_table_are_not_listed),
 		T(a_gap_in_the_numbers_is_a_loss_of_sync),
 		T(a_number_on_what_has_none_is_a_loss_of_sync),
