@@ -67,12 +67,20 @@ static void try_offer(const json_t *parameters)
 		   caller.side == VMC_PRINCIPAL_GUEST);
 }
 
+/* Neither C0 nor, as UTF-8, C1: a terminal would obey them. */
+static void check_one_line(const char *text)
+{
+	for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
+		FUZZ_CHECK(*s >= 0x20 && *s != 0x7f);
+		FUZZ_CHECK(*s != 0xc2 || s[1] < 0x80 || s[1] >= 0xa0);
+	}
+}
+
 /* An error becomes an errno and one clean line. */
 static void try_error(const struct client_conn *c, const struct varlink_msg *m)
 {
 	FUZZ_CHECK(client_reply_error(c, m) < 0);
-	for (const char *s = vmc_strerror(); *s != '\0'; s++)
-		FUZZ_CHECK((unsigned char)*s >= 0x20 && *s != 0x7f);
+	check_one_line(vmc_strerror());
 }
 
 static void try_reply(const struct client_conn *c, const struct varlink_msg *m)
