@@ -95,6 +95,10 @@ int cli_vmc_error(int r);
  */
 int cli_print_json(json_t *object);
 
+/* cli_put_json() - JSON text as one line on stdout; what a terminal would obey
+ * is escaped */
+void cli_put_json(const char *text);
+
 /* cli_flush() - for loops that print lines: false when stdout is broken */
 bool cli_flush(void);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/cli.h"
 #include "cli/qemu_opts.h"
 #include "cli/qom.h"
 
@@ -26,7 +27,7 @@ static int fail(struct hotplug *h, int r, const char *fmt, ...)
 
 static int qmp_failed(struct hotplug *h, int r, const char *what)
 {
-	return fail(h, r, "%s: %s", what, qmp_error(h->q));
+	return fail(h, r, "%s: %s", what, cli_safe(qmp_error(h->q)));
 }
 
 static int look(struct hotplug *h, struct qom_view *ret)

@@ -82,17 +82,38 @@ int cli_vmc_error(int r)
 	return cli_error(status, "%s", vmc_strerror());
 }
 
+/* UTF-8 passes, save for U+0080 to U+009F, which some terminals obey like
+ * escape sequences. */
+static bool is_c1(const char *s)
+{
+	return (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] >= 0x80 &&
+	       (unsigned char)s[1] < 0xa0;
+}
+
+/* In JSON text such a character can only stand in a string, where its escape
+ * is the same character. */
+void cli_put_json(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (is_c1(text))
+			(void)printf("\\u%04x", (unsigned char)*++text);
+		else if (*text == 0x7f)
+			(void)fputs("\\u007f", stdout);
+		else
+			(void)putchar(*text);
+	}
+	(void)putchar('\n');
+}
+
 int cli_print_json(json_t *object)
 {
-	int r;
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
-	if (!object)
-		return cli_error(CLI_FAILED, "out of memory");
-	r = json_dumpf(object, stdout, JSON_COMPACT);
 	json_decref(object);
-	if (r)
+	if (!text)
 		return cli_error(CLI_FAILED, "out of memory");
-	(void)putchar('\n');
+	cli_put_json(text);
+	free(text);
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
 
@@ -115,12 +136,6 @@ int cli_finish_output(int status)
 			 strerror(output_errno));
 }
 
-static bool is_c1(const char *s)
-{
-	return (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] >= 0x80 &&
-	       (unsigned char)s[1] < 0xa0;
-}
-
 const char *cli_safe(const char *text)
 {
 	static char buffers[SAFE_BUFFERS][SAFE_MAX];
@@ -131,9 +146,9 @@ const char *cli_safe(const char *text)
 	for (i = 0; text[i] != '\0' && i + 1 < SAFE_MAX; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		/* UTF-8 passes, save for U+0080 to U+009F, which some
-		 * terminals obey like escape sequences. */
-		if (c < 0x20 || c == 0x7f || is_c1(text + i))
+		/* Both bytes of a C1: some terminals obey the second alone. */
+		if (c < 0x20 || c == 0x7f || is_c1(text + i) ||
+		    (i > 0 && is_c1(text + i - 1)))
 			to[i] = '?';
 		else
 			to[i] = text[i];

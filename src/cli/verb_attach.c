@@ -56,7 +56,7 @@ static int open_qmp(struct attach *at)
 		return CLI_OK;
 	r = cli_error(r == -ENOENT ? CLI_MISSING : CLI_FAILED,
 		      "QMP socket %s: %s%s", cli_safe(opt_qmp),
-		      qmp_error(at->hp.q),
+		      cli_safe(qmp_error(at->hp.q)),
 		      r == -ENOENT || r == -ECONNREFUSED
 			      ? "; start QEMU with -qmp "
 				"unix:PATH,server=on,wait=off"
@@ -75,7 +75,7 @@ static int ask_uuid(struct attach *at)
 
 	if (r)
 		return cli_error(CLI_FAILED, "query-uuid: %s",
-				 qmp_error(at->hp.q));
+				 cli_safe(qmp_error(at->hp.q)));
 	uuid = json_string_value(json_object_get(answer, "UUID"));
 	if (uuid && uuid_valid(uuid) && strcmp(uuid, none) != 0)
 		memcpy(at->uuid, uuid, UUID_SIZE);

@@ -40,7 +40,7 @@ static int print_replies(struct vmc_call *c)
 			return cli_error(CLI_NO, "%s %s", cli_safe(error),
 					 strcmp(text, "{}") ? cli_safe(text)
 							    : "");
-		puts(text);
+		cli_put_json(text);
 	} while (cli_flush() && r == 1);
 	return CLI_OK;
 }

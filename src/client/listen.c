@@ -5,16 +5,14 @@
 #include <string.h>
 
 #include "client/error.h"
-#include "client/fields.h"
+#include "client/replies.h"
 #include "client/stream.h"
-
-#define TOKEN_SIZE 128
 
 struct vmc_listener {
 	struct client_conn conn;
 	/* The stream that the broker offered last. It stays here while it
 	 * could not be accepted for want of a descriptor. */
-	char token[TOKEN_SIZE]; /* "" if there is none */
+	char token[REPLY_TOKEN_SIZE]; /* "" if there is none */
 	struct vmc_caller caller;
 };
 
@@ -74,11 +72,7 @@ static int next_offer(struct vmc_listener *l, uint64_t deadline)
 				   l->conn.vm, l->conn.channel);
 	if (r)
 		return r;
-	ok = fields_string(m.parameters, "token", true, l->token,
-			   sizeof(l->token)) &&
-	     fields_string(m.parameters, "id", true, l->caller.id,
-			   sizeof(l->caller.id)) &&
-	     fields_caller(m.parameters, &l->caller) && l->token[0] != '\0';
+	ok = reply_offer(m.parameters, l->token, &l->caller);
 	varlink_msg_done(&m);
 	if (ok)
 		return 0;

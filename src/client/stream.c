@@ -7,6 +7,7 @@
 
 #include "client/error.h"
 #include "client/fields.h"
+#include "client/replies.h"
 
 int stream_check_channel(const char *channel)
 {
@@ -78,40 +79,6 @@ int vmc_connect(const char *vm, const char *channel, unsigned int flags,
 			      client_deadline(timeout_ms), ret_id);
 }
 
-static bool parse_state(const json_t *stream, struct vmc_status *ret)
-{
-	static const char *const names[] = {
-		[VMC_STREAM_OPENING] = "opening",
-		[VMC_STREAM_OPEN] = "open",
-		[VMC_STREAM_ENDED] = "ended",
-	};
-	const char *word = fields_text(stream, "state");
-
-	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(word, names[i]) != 0)
-			continue;
-		ret->state = i;
-		return true;
-	}
-	return false;
-}
-
-static bool parse_status(const json_t *stream, struct vmc_status *ret)
-{
-	char reason[32];
-
-	*ret = (struct vmc_status){0};
-	if (!json_is_object(stream) || !parse_state(stream, ret) ||
-	    !fields_u64(stream, "bytes_in", true, &ret->bytes_in) ||
-	    !fields_u64(stream, "bytes_out", true, &ret->bytes_out) ||
-	    !fields_string(stream, "reason", ret->state == VMC_STREAM_ENDED,
-			   reason, sizeof(reason)))
-		return false;
-	if (ret->state == VMC_STREAM_ENDED)
-		ret->reason = fields_reason(reason);
-	return true;
-}
-
 int vmc_stream_status(const char *vm, const char *id, struct vmc_status *ret)
 {
 	struct client_conn c;
@@ -127,7 +94,7 @@ int vmc_stream_status(const char *vm, const char *id, struct vmc_status *ret)
 		       client_deadline(CLIENT_LOCAL_MS));
 	if (r)
 		return r;
-	if (parse_status(json_object_get(m.parameters, "stream"), &status))
+	if (reply_status(m.parameters, &status))
 		*ret = status;
 	else
 		r = stream_bad_reply(&c, BROKER "StreamStatus");

@@ -462,6 +462,24 @@ def test_call(w):
           1, b"", "MethodNotFound")
 
 
+def test_replies_cannot_drive_the_terminal(w):
+    # U+009B is an escape sequence's start in one character.
+    reply = (r'{"parameters":{"x":"\302\2332J\177\303\244"}}' + r"\0")
+    p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",
+                 "printf '%s'; cat >/dev/null" % reply)
+    run = w.on_host("call", "web1", CHANNEL + ".M")
+    check(run, 0, b'{"x":"\\u009b2J\\u007f\xc3\xa4"}\n')
+    assert json.loads(run.stdout) == {"x": "\u009b2J\u007f\u00e4"}
+    w.stop(p)
+    reply = reply.replace('{"par', '{"error":"a.B","par')
+    p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",
+                 "printf '%s'; cat >/dev/null" % reply)
+    run = w.on_host("call", "web1", CHANNEL + ".M")
+    check(run, 1, b"", '{"x":"??2J')
+    assert b"\x9b" not in run.stderr, run.stderr
+    w.stop(p)
+
+
 def test_stats(w):
     stats = json.loads(w.on_host("stats", "web1", "--json").stdout)
     assert stats["session"]["sessions"] >= 1 and "broker" in stats

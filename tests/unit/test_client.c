@@ -260,6 +260,7 @@ static void errors_have_errno_and_remedy(void **state)
 		{"{\"error\":\"org.varlink.service.MethodNotFound\"}", -EPROTO,
 		 "MethodNotFound"},
 		{ERR("Denied", "\"rule\":\"a\\nb\""), -EACCES, "a?b"},
+		{ERR("Denied", "\"rule\":\"a\\u009bb\""), -EACCES, "a??b"},
 		{ERR("Denied", "\"rule\":7"), -EACCES, "policy denies"},
 		{REFUSED("no-service"), -ENOENT, "nobody listens"},
 		{REFUSED("withdrawn"), -ENOENT, "withdrawn"},
