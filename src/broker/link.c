@@ -130,6 +130,7 @@ void link_report(struct broker *b)
 	b->ops->link_ended(b->data, l->ended_fd, l->why, l->error);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): readv() writes to it. */
 static ssize_t read_port(int fd, uint8_t *buf, size_t room)
 {
 	struct iovec iov[PORT_IOV];

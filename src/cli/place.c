@@ -94,7 +94,7 @@ int place_program(char *ret, const char *name)
 		snprintf(ret, PATH_MAX, "%s", name);
 		return strlen(name) < PATH_MAX ? is_program(ret) : ENOENT;
 	}
-	for (const char *next; path; path = next) {
+	for (const char *next = NULL; path != NULL; path = next) {
 		size_t len = strcspn(path, ":");
 		int this = len ? try_program(ret, path, len, name)
 			       : try_program(ret, ".", 1, name);

@@ -504,11 +504,15 @@ static void test_spawn_environment(void **state)
 	service_clear(&s);
 }
 
+/* Signals 32 and 33 are the C library's: its posix_spawn() leaves them ignored
+ * in whatever make starts, and nobody can set them through it. */
+#define LIBC_SIGNALS UINT64_C(0x180000000)
+
 /* A blocked or ignored signal of the broker is not the service's. */
 static void test_spawn_signals(void **state)
 {
 	struct service s = command("/bin/grep Sig.*: /proc/self/status");
-	char buf[1024];
+	char buf[1024], *ignored;
 	sigset_t set, old;
 	int pid, fd;
 
@@ -521,7 +525,9 @@ static void test_spawn_signals(void **state)
 	assert_true(fd >= 0);
 	slurp(fd, buf, sizeof(buf));
 	assert_non_null(strstr(buf, "SigBlk:\t0000000000000000"));
-	assert_non_null(strstr(buf, "SigIgn:\t0000000000000000"));
+	ignored = strstr(buf, "SigIgn:\t");
+	assert_non_null(ignored);
+	assert_int_equal(strtoull(ignored + 8, NULL, 16) & ~LIBC_SIGNALS, 0);
 	close(fd);
 	waitpid(pid, NULL, 0);
 	service_clear(&s);
