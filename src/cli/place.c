@@ -80,9 +80,14 @@ static int is_program(const char *path)
 static int try_program(char *ret, const char *dir, size_t dir_len,
 		       const char *name)
 {
-	int n = snprintf(ret, PATH_MAX, "%.*s/%s", (int)dir_len, dir, name);
+	size_t len = strlen(name);
 
-	return n > 0 && n < PATH_MAX ? is_program(ret) : ENOENT;
+	if (dir_len >= PATH_MAX || len >= PATH_MAX - dir_len - 1)
+		return ENOENT;
+	memcpy(ret, dir, dir_len);
+	ret[dir_len] = '/';
+	memcpy(ret + dir_len + 1, name, len + 1);
+	return is_program(ret);
 }
 
 int place_program(char *ret, const char *name)
@@ -91,8 +96,10 @@ int place_program(char *ret, const char *name)
 	int r = ENOENT;
 
 	if (strchr(name, '/')) {
-		snprintf(ret, PATH_MAX, "%s", name);
-		return strlen(name) < PATH_MAX ? is_program(ret) : ENOENT;
+		if (strlen(name) >= PATH_MAX)
+			return ENOENT;
+		strcpy(ret, name);
+		return is_program(ret);
 	}
 	for (const char *next = NULL; path != NULL; path = next) {
 		size_t len = strcspn(path, ":");
