@@ -45,8 +45,8 @@ int vmc_send_msg(int fd, const void *buf, size_t len)
 {
 	uint8_t header[HEADER] = {len & 0xff, len >> 8 & 0xff, len >> 16 & 0xff,
 				  len >> 24 & 0xff};
-	/* NOLINTNEXTLINE(performance-no-int-to-ptr): iov_base is not const,
-	 * though sendmsg() does not write to it. */
+	/* iov_base is not const, though sendmsg() does not write to it. */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	struct iovec iov[2] = {{header, HEADER}, {(void *)(uintptr_t)buf, len}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	size_t left = HEADER + len;
