@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,8 @@ def arguments():
 
 def main():
     args = arguments()
+    # Whoever ends us wants the machines ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     effort = Effort(args.quick)
     effort.rounds = args.rounds or effort.rounds
     samples = Samples()

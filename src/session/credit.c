@@ -27,8 +27,10 @@
 #define OWNER_DEN  3u
 #define STREAM_NUM 7u
 #define STREAM_DEN 8u
-/* CREDIT is due when this part of the window was taken. */
-#define CREDIT_PART 2u
+/* CREDIT is due when this part of the window was taken: two full frames of the
+ * four that a host's window holds, which are a little less than its half. */
+#define CREDIT_NUM 3u
+#define CREDIT_DEN 8u
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl)
 {
@@ -113,7 +115,8 @@ void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 	window = share(s, sl);
 	limit = sl->rx_read + window;
 	if (limit > sl->rx_limit &&
-	    limit - sl->rx_limit >= (window + CREDIT_PART - 1) / CREDIT_PART)
+	    limit - sl->rx_limit >=
+		    (window + CREDIT_DEN - 1) / CREDIT_DEN * CREDIT_NUM)
 		slot_want(s, sl, WANT_CREDIT);
 }
 

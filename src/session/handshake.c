@@ -300,7 +300,7 @@ static void negotiate(struct vmc_session *s)
 	s->peer_window = h->initial_window;
 	s->peer_streams = h->max_streams;
 	s->peer_names = h->max_names;
-	s->ack_bytes_max = max_u32(h->inflight_bytes / 2, 1);
+	s->ack_bytes_max = max_u32(h->inflight_bytes / 8 * 3, 1);
 	s->tx_seed = derive(s, host ? KEY_HOST_TO_GUEST : KEY_GUEST_TO_HOST);
 	s->rx_seed = derive(s, host ? KEY_GUEST_TO_HOST : KEY_HOST_TO_GUEST);
 	sched_set_quantum(session_sched(s), s->max_frame);
