@@ -116,7 +116,7 @@ void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 	limit = sl->rx_read + window;
 	if (limit > sl->rx_limit &&
 	    limit - sl->rx_limit >=
-		    (window + CREDIT_DEN - 1) / CREDIT_DEN * CREDIT_NUM)
+		    (window * CREDIT_NUM + CREDIT_DEN - 1) / CREDIT_DEN)
 		slot_want(s, sl, WANT_CREDIT);
 }
 
