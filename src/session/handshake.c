@@ -91,6 +91,7 @@ void session_forget(struct vmc_session *s, unsigned int reason)
 	if (!s->has_session)
 		return;
 	s->has_session = false;
+	s->known_pipe = false;
 	slots_end_all(s, reason);
 	names_restart(s);
 	tx_reset(s);
@@ -145,6 +146,31 @@ void vmc_session_detach(struct vmc_session *s, uint64_t now)
 /* ---- going up ---------------------------------------------------------------
  */
 
+/*
+ * The host's link is a socket of its own, new at each attach; it may fill. The
+ * guest's is a port that must not be throttled, and what lies in it stays until
+ * the host reads, whoever wrote it: an agent that was killed, a link that was
+ * given up. So after an attach the guest takes it for full.
+ */
+bool pipe_has_room(const struct vmc_session *s)
+{
+	uint32_t used = tx_charge_total(s);
+
+	if (s->cfg.role == VMC_ROLE_GUEST)
+		return s->known_pipe && used + tx_charge(VMC_MAX_FRAME) <=
+						s->cfg.inflight_charge;
+	if (!s->known_pipe)
+		used -= s->inflight_charge;
+	return used < s->cfg.inflight_charge - CONTROL_CHARGE;
+}
+
+static uint64_t hello_wait_min(const struct vmc_session *s)
+{
+	if (pipe_has_room(s) || s->cfg.hello_retry_us > HELLO_WARY)
+		return s->cfg.hello_retry_us;
+	return HELLO_WARY;
+}
+
 /* My nonce and all that is to be random in this handshake. */
 static void take_entropy(struct vmc_session *s,
 			 const uint8_t entropy[VMC_ENTROPY_LEN])
@@ -159,7 +185,7 @@ static void take_entropy(struct vmc_session *s,
 	s->want_hello = true;
 	s->want_answer = s->have_peer;
 	s->hello_tries = 0;
-	s->hello_wait = s->cfg.hello_retry_us;
+	s->hello_wait = hello_wait_min(s);
 	s->hello_due = NEVER;
 	snapshot(s);
 }
@@ -173,7 +199,7 @@ void vmc_session_attach(struct vmc_session *s,
 	s->attach_no++;
 	s->st.attaches++;
 	s->want_preamble = true;
-	s->fresh_pipe = true;
+	s->known_pipe = false;
 	s->resync_wait = 0;
 	bucket_init(&s->hello_bucket, HELLO_ANSWERS_BURST, now);
 	take_entropy(s, entropy);
@@ -321,7 +347,7 @@ static void go_up(struct vmc_session *s, uint64_t now)
 		new_session(s);
 	s->peer_instance = s->peer.instance;
 	s->down_since = NEVER;
-	s->fresh_pipe = false;
+	s->known_pipe = true;
 	s->want_hello = false;
 	s->hello_due = NEVER;
 	s->resync_wait = 0;
@@ -418,17 +444,15 @@ void on_hello(struct vmc_session *s, const struct hello *h, uint64_t now)
 
 static void hello_retry(struct vmc_session *s, uint64_t now)
 {
-	uint32_t left = s->cfg.inflight_charge - CONTROL_CHARGE;
-	uint32_t used = tx_charge_total(s);
 	uint64_t most = s->cfg.hello_retry_max_us;
+	uint64_t wait = 2 * s->hello_wait;
 
-	if (s->fresh_pipe)
-		used -= s->inflight_charge;
-	/* A pipe that nobody reads is not filled up with HELLOs; yet those
-	 * before may have been lost, so it never quite ends. */
-	if (s->hello_tries >= HELLO_FREE_TRIES && used >= left)
+	if (!pipe_has_room(s)) {
 		most = HELLO_SLOW;
-	s->hello_wait = min_u64(2 * s->hello_wait, most);
+		if (wait < HELLO_WARY)
+			wait = HELLO_WARY;
+	}
+	s->hello_wait = min_u64(wait, most);
 	s->hello_due = now + s->hello_wait;
 	s->want_hello = true;
 }

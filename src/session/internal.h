@@ -68,9 +68,10 @@
 #define STAGE_MIN    2u
 /* Beyond the maximum: a PING and a PONG, or two that ask would both wait. */
 #define STAGE_EXTRA 2u
-/* HELLOs may be lost by a pipe that is not read; a retry costs charge. */
-#define HELLO_FREE_TRIES 4u
-#define HELLO_SLOW       UINT64_C(3600000000)
+/* HELLOs may be lost, so a retry never quite ends; but where a pipe may be
+ * full, each costs room: from here, doubling to an hour. */
+#define HELLO_WARY UINT64_C(1000000)
+#define HELLO_SLOW UINT64_C(3600000000)
 /* Answers to HELLO: anybody's payload may look like one after a cut. */
 #define HELLO_ANSWERS_PER_S 1u
 #define HELLO_ANSWERS_BURST 5u
@@ -215,7 +216,7 @@ struct vmc_session {
 	bool has_session;
 	bool have_peer;  /* .peer is of this handshake */
 	bool have_nonce; /* .nonce is of this handshake */
-	bool fresh_pipe; /* nothing of an older handshake is in it */
+	bool known_pipe; /* what is in it is on our account */
 	bool dirty_pipe; /* frames were written since the last preamble */
 	bool want_preamble;
 	bool want_hello;
@@ -439,6 +440,8 @@ struct rx_frame {
 void lose_sync(struct vmc_session *s, uint64_t now);
 void on_hello(struct vmc_session *s, const struct hello *h, uint64_t now);
 void hello_make(const struct vmc_session *s, struct hello *ret, uint8_t kind);
+/* May more than a HELLO be written, though nobody is known to read? */
+bool pipe_has_room(const struct vmc_session *s);
 void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);

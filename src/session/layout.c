@@ -37,7 +37,7 @@ void vmc_session_config_default(struct vmc_session_config *ret_cfg,
 		.initial_window = 1024,
 		.max_window = 256u * 1024u,
 		.inflight_bytes = host ? HOST_INFLIGHT : 128u * 1024u,
-		/* The guest's must leave room for a preamble and some HELLOs
+		/* The guest's must leave room for the HELLOs of some agents
 		 * below 212,992, what QEMU's socket takes; the host has a
 		 * socket of its own that may fill. */
 		.inflight_charge = host ? 512u * 1024u : 160u * 1024u,

@@ -148,10 +148,13 @@ static bool stage_handshake(struct vmc_session *s, uint64_t now)
 
 	if (!s->have_nonce || !(s->want_hello || s->want_answer))
 		return false;
-	if (s->want_preamble) {
+	/* A torn frame of the guest may wait for its time-out instead. */
+	if (s->want_preamble &&
+	    (s->cfg.role == VMC_ROLE_HOST || pipe_has_room(s))) {
 		stage_preamble(s);
 		return true;
 	}
+	s->want_preamble = false;
 	if (!s->hello_tries) {
 		memset(s->stage, 0, WIRE_HEADER);
 		at = WIRE_HEADER;

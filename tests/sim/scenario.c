@@ -33,6 +33,10 @@
 #define WARM_UP_US    100000u
 #define MEASURE_US    2000000u
 #define PING_EVERY_US 5000u
+/* A service manager that is in a hurry, and a host that is stopped for long. */
+#define RESTARTS         10u
+#define RESTART_EVERY_US 500000u
+#define LONG_STALL_US    600000000u
 
 static const struct budget everything = {UINT32_MAX, UINT32_MAX, UINT32_MAX,
 					 UINT32_MAX};
@@ -256,6 +260,45 @@ static int sleeper_harms_nobody(struct world *w, int from, FILE *out)
 	return world_failed(w) || got[1] * 10 < alone * 9;
 }
 
+/* ---- a port that nobody reads ----------------------------------------- */
+
+/* The rest of @from's link comes later than all else. */
+static void stop_reading(struct world *w, int from)
+{
+	w->link[from].stalled_until = SIM_NEVER - 1;
+}
+
+/*
+ * Full flight, then the peer stands still: a lost synchronisation, and one
+ * agent after the other that knows nothing of what the last one wrote.
+ */
+static int restarts_never_throttle(struct world *w, int from, FILE *out)
+{
+	const struct link *port = &w->link[VMC_ROLE_GUEST];
+
+	run_until(w, w->now + 50000);
+	for (unsigned int i = 0; i < BULK_STREAMS; i++)
+		bulk(w, from, i);
+	run_until(w, w->now + WARM_UP_US);
+	stop_reading(w, from);
+	run_until(w, w->now + WARM_UP_US);
+	end_resync(w, from);
+	run_until(w, w->now + RESTART_EVERY_US);
+	end_attach(w, from);
+	run_until(w, w->now + RESTART_EVERY_US);
+	for (unsigned int i = 0; i < RESTARTS && !world_failed(w); i++) {
+		end_restart(w, from);
+		end_attach(w, from);
+		run_until(w, w->now + RESTART_EVERY_US);
+	}
+	run_until(w, w->now + LONG_STALL_US);
+	fprintf(out, "# unread in the port at most: charge %zu, %zu writes\n",
+		port->charge_peak, port->writes_peak);
+	w->link[from].stalled_until = 0;
+	run_until(w, w->now + LONG_STALL_US);
+	return world_failed(w) || !w->end[0].up || !w->end[1].up;
+}
+
 /* ---- all of them ------------------------------------------------------ */
 
 struct scenario {
@@ -271,6 +314,7 @@ int scenario_all(uint64_t seed, FILE *out)
 		{"200 streams flow", many_streams_flow},
 		{"a sparse stream is quick", sparse_is_quick},
 		{"a sleeping reader harms nobody", sleeper_harms_nobody},
+		{"restarts never throttle the port", restarts_never_throttle},
 	};
 	static struct world w;
 	int bad = 0, n = 0;

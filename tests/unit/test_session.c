@@ -2,6 +2,8 @@
 /* test_session.c - two engines: streams, credit, links that break, time */
 #include "pair.h"
 
+#include "session/wire.h"
+
 #define HOST  0
 #define GUEST 1
 
@@ -136,6 +138,31 @@ static void handshake(struct pair *p, struct vmc_event up[2])
 	fail_msg("not up");
 }
 
+/* The guest sends until no more may be in flight; frames that are built. */
+static int fill_flight(struct pair *p, const vmc_stream h[2])
+{
+	struct vmc_pull pull;
+	int frames = 0;
+
+	/* The window first. */
+	for (int n = 0; n < 30; n++) {
+		send(p, GUEST, h[GUEST], 1, VMC_PULL_MORE);
+		if (vmc_session_pull(p->end[GUEST].s, &pull, p->now))
+			vmc_session_pull_done(p->end[GUEST].s, pull.len,
+					      VMC_PULL_MORE, p->now);
+		while (next(p, HOST).type == VMC_EV_READABLE)
+			take(p, HOST, h[HOST], SIZE_MAX);
+		next(p, GUEST);
+	}
+	settle(p);
+	while (vmc_session_pull(p->end[GUEST].s, &pull, p->now)) {
+		vmc_session_pull_done(p->end[GUEST].s, pull.len, VMC_PULL_MORE,
+				      p->now);
+		frames++;
+	}
+	return frames;
+}
+
 static void cut(struct pair *p)
 {
 	for (int i = 0; i < 2; i++) {
@@ -246,6 +273,75 @@ static void hello_is_repeated_more_and_more_slowly(void **state)
 		vmc_session_tick(p->end[HOST].s, p->now);
 		assert_true(pair_write(p, HOST) > 0);
 	}
+}
+
+/* What an earlier agent left in the port is not known. */
+static void a_guest_takes_its_port_for_full(void **state)
+{
+	struct pair *p = *state;
+	uint64_t last = p->now, gap = 1000000;
+
+	pair_attach(p, GUEST);
+	assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
+	for (int n = 0; n < 14; n++) {
+		uint64_t t = vmc_session_deadline(p->end[GUEST].s);
+
+		assert_int_equal(t - last, gap);
+		last = p->now = t;
+		vmc_session_tick(p->end[GUEST].s, p->now);
+		assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
+		gap = gap < 1800000000 ? 2 * gap : 3600000000;
+	}
+}
+
+static void resync_guest(struct pair *p)
+{
+	uint8_t entropy[VMC_ENTROPY_LEN];
+
+	pair_entropy(p, entropy);
+	vmc_session_resync(p->end[GUEST].s, entropy, p->now);
+}
+
+/* In a session it knows: the preamble goes if it fits. */
+static void a_guest_begins_anew_as_the_port_allows(void **state)
+{
+	struct pair *p = *state;
+	struct vmc_session_stats st;
+	struct vmc_event up[2];
+	vmc_stream h[2];
+
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 100, 0);
+	pair_write(p, GUEST);
+	resync_guest(p);
+	assert_in_range(pair_write(p, GUEST), VMC_MAX_FRAME,
+			VMC_MAX_FRAME + HELLO_MAX);
+	assert_int_equal(vmc_session_deadline(p->end[GUEST].s) - p->now, 50000);
+	handshake(p, up);
+	assert_int_equal(take(p, HOST, h[HOST], SIZE_MAX), 100);
+	fill_flight(p, h);
+	pair_write(p, GUEST);
+	vmc_session_get_stats(p->end[GUEST].s, &st);
+	assert_true(st.inflight_charge > 163840 - 33536);
+	resync_guest(p);
+	assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
+}
+
+/* A session that is given up leaves what it wrote in the port. */
+static void a_lost_session_leaves_the_port_full(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[2];
+
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 100, 0);
+	pair_write(p, GUEST);
+	vmc_session_bye(p->end[GUEST].s, VMC_REASON_SHUTDOWN, p->now);
+	pair_write(p, GUEST);
+	resync_guest(p);
+	assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
 }
 
 static void names_come_and_go(void **state)
@@ -490,28 +586,12 @@ static void unacked_bytes_are_capped(void **state)
 {
 	struct pair *p = *state;
 	struct vmc_session_stats st;
-	struct vmc_pull pull;
 	vmc_stream h[2];
-	int frames = 0;
+	int frames;
 
 	pair_up(p);
 	connect_streams(p, h);
-	/* The window first. */
-	for (int n = 0; n < 30; n++) {
-		send(p, GUEST, h[GUEST], 1, VMC_PULL_MORE);
-		if (vmc_session_pull(p->end[GUEST].s, &pull, p->now))
-			vmc_session_pull_done(p->end[GUEST].s, pull.len,
-					      VMC_PULL_MORE, p->now);
-		while (next(p, HOST).type == VMC_EV_READABLE)
-			take(p, HOST, h[HOST], SIZE_MAX);
-		next(p, GUEST);
-	}
-	settle(p);
-	while (vmc_session_pull(p->end[GUEST].s, &pull, p->now)) {
-		vmc_session_pull_done(p->end[GUEST].s, pull.len, VMC_PULL_MORE,
-				      p->now);
-		frames++;
-	}
+	frames = fill_flight(p, h);
 	vmc_session_get_stats(p->end[GUEST].s, &st);
 	assert_in_range(frames, 1, 6);
 	assert_in_range(st.inflight_bytes, 90000, 131072 + 4096);
@@ -950,6 +1030,9 @@ int main(void)
 		cmocka_unit_test(init_refuses_what_is_too_small_or_askew),
 		T(handshake_needs_both),
 		T(hello_is_repeated_more_and_more_slowly),
+		T(a_guest_takes_its_port_for_full),
+		T(a_guest_begins_anew_as_the_port_allows),
+		T(a_lost_session_leaves_the_port_full),
 		T(names_come_and_go),
 		T(names_fill_their_table),
 		T(bytes_go_both_ways_and_end_in_order),
