@@ -43,6 +43,8 @@ static const char *check_live(const struct vmc_session *s,
 	      "credit: received beyond the limit");
 	CHECK(sl->rx_off - sl->rx_read == waiting,
 	      "slot: bytes are missing or double");
+	CHECK(sl->rx_limit - sl->rx_read <= credit_charge(s, sl),
+	      "credit: granted more than is held");
 	CHECK(sl->window >= s->cfg.initial_window &&
 		      sl->window <= s->cfg.max_window,
 	      "credit: window out of range");

@@ -45,20 +45,15 @@ static bool build_accept(struct vmc_session *s, struct slot *sl, uint64_t now)
 static bool build_credit(struct vmc_session *s, struct slot *sl, uint64_t now)
 {
 	uint8_t payload[WIRE_CONTROL_MAX];
-	uint64_t before = sl->rx_limit;
-	uint64_t limit = credit_grant(s, sl);
-	uint32_t charge;
+	uint64_t limit = credit_due(s, sl);
 
 	if (!limit)
 		return true;
-	if (tx_control(s, WIRE_CREDIT, 0, sl->id, payload,
-		       wire_put_u64(payload, limit), NIL, now))
-		return true;
-	/* Not promised after all. */
-	charge = credit_charge(s, sl);
-	sl->rx_limit = before;
-	credit_account(s, sl, charge);
-	return false;
+	if (!tx_control(s, WIRE_CREDIT, 0, sl->id, payload,
+			wire_put_u64(payload, limit), NIL, now))
+		return false;
+	credit_grant(s, sl, limit);
+	return true;
 }
 
 static bool build_fin(struct vmc_session *s, struct slot *sl, uint64_t now)

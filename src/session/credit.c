@@ -2,10 +2,12 @@
 /*
  * credit.c - how much each stream of the peer may send
  *
- * A stream's grant is what the peer may still have outstanding: rx_limit -
- * rx_read, bytes that wait in the pool included. The sum of all grants never
- * exceeds the pool: no promise is made that cannot be kept. The initial
- * window is set aside for every slot, used or not; what is granted beyond is
+ * What the peer may still have outstanding on a stream is rx_limit - rx_read,
+ * bytes that wait in the pool included. The stream holds that, and what it gave
+ * back since its last CREDIT: until the next one is due nobody else may take
+ * it, or whoever asks more often would have more. The sum of all that is held
+ * never exceeds the pool: no promise is made that cannot be kept. The initial
+ * window is set aside for every slot, used or not; what is held beyond is
  * lent.
  *
  * A window doubles each time that it was used up and taken by the
@@ -17,9 +19,10 @@
 #include "session/internal.h"
 
 /*
- * An owner's loans are at most OWNER_NUM / OWNER_DEN of what is free plus its
- * own, so that n owners get 2 / (2n + 1) of the pool each and whoever comes
- * later finds something. One bulk stream of a default host gets 128 KiB, which
+ * What an owner's streams have granted, their initial windows included, is at
+ * most OWNER_NUM / OWNER_DEN of that plus what is free, so that n owners get
+ * 2 / (2n + 1) each, however many streams they have, and whoever comes later
+ * finds something. One bulk stream of a default host gets 128 KiB, which
  * is what the guest may have in flight. Of several streams of an owner, each
  * has at most STREAM_NUM / STREAM_DEN of what the others leave.
  */
@@ -34,15 +37,14 @@
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl)
 {
-	uint32_t grant = (uint32_t)(sl->rx_limit - sl->rx_read);
-
-	return max_u32(grant, s->cfg.initial_window);
+	return max_u32(sl->held, s->cfg.initial_window);
 }
 
 void credit_open(struct vmc_session *s, struct slot *sl)
 {
 	sl->window = s->cfg.initial_window;
 	sl->rx_limit = s->cfg.initial_window;
+	sl->held = s->cfg.initial_window;
 }
 
 /* What the streams of an owner have on loan, all together. */
@@ -51,12 +53,13 @@ uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner)
 	return (uint32_t *)session_at(s, s->at.loans) + owner;
 }
 
-void credit_account(struct vmc_session *s, const struct slot *sl,
-		    uint32_t before)
+static void set_held(struct vmc_session *s, struct slot *sl, uint32_t held)
 {
-	uint32_t change = credit_charge(s, sl) - before;
 	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
+	uint32_t change = credit_charge(s, sl);
 
+	sl->held = held;
+	change = credit_charge(s, sl) - change;
 	s->pool_granted += change;
 	if (owner != SCHED_NONE)
 		*credit_loans(s, owner) += change;
@@ -64,29 +67,26 @@ void credit_account(struct vmc_session *s, const struct slot *sl,
 
 void credit_close(struct vmc_session *s, struct slot *sl)
 {
-	uint32_t before = credit_charge(s, sl);
-
 	sl->rx_limit = sl->rx_read;
-	credit_account(s, sl, before);
+	set_held(s, sl, 0);
 }
 
 /* What the stream may have granted in all, as things are. */
 static uint32_t share(const struct vmc_session *s, const struct slot *sl)
 {
 	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
-	uint32_t own = credit_charge(s, sl) - s->cfg.initial_window;
-	uint64_t loans, most, others;
+	uint32_t own = credit_charge(s, sl);
+	uint64_t all, most;
+	uint32_t n;
 
 	if (owner == SCHED_NONE)
 		return s->cfg.initial_window;
-	loans = *credit_loans(s, owner);
-	others = loans - own;
-	most = (s->cfg.rx_pool - s->pool_granted + loans) * OWNER_NUM /
-	       OWNER_DEN;
-	most = most > others ? most - others : 0;
-	if (sched_owner_streams(session_sched(s), owner) > 1)
+	n = sched_owner_streams(session_sched(s), owner);
+	all = *credit_loans(s, owner) + (uint64_t)n * s->cfg.initial_window;
+	most = (s->cfg.rx_pool - s->pool_granted + all) * OWNER_NUM / OWNER_DEN;
+	most = most > all - own ? most - (all - own) : 0;
+	if (n > 1)
 		most = most * STREAM_NUM / STREAM_DEN;
-	most += s->cfg.initial_window;
 	return max_u32((uint32_t)min_u64(sl->window, most),
 		       s->cfg.initial_window);
 }
@@ -99,20 +99,23 @@ static bool is_over(const struct slot *sl)
 
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 {
-	uint32_t before, window;
+	uint32_t window, out;
 	uint64_t limit;
 
-	before = credit_charge(s, sl);
 	sl->rx_read += n;
-	credit_account(s, sl, before);
-	if (is_over(sl))
+	out = (uint32_t)(sl->rx_limit - sl->rx_read);
+	if (is_over(sl)) {
+		set_held(s, sl, out);
 		return;
+	}
 	if (sl->rx_read == sl->rx_off &&
 	    sl->rx_read - sl->grow_from >= sl->window) {
 		sl->window = min_u32(2 * sl->window, s->cfg.max_window);
 		sl->grow_from = sl->rx_read;
 	}
 	window = share(s, sl);
+	if (sl->held > window)
+		set_held(s, sl, max_u32(window, out));
 	limit = sl->rx_read + window;
 	if (limit > sl->rx_limit &&
 	    limit - sl->rx_limit >=
@@ -120,18 +123,15 @@ void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 		slot_want(s, sl, WANT_CREDIT);
 }
 
-uint64_t credit_grant(struct vmc_session *s, struct slot *sl)
+uint64_t credit_due(const struct vmc_session *s, const struct slot *sl)
 {
-	uint32_t before;
-	uint64_t limit;
+	uint64_t limit = sl->rx_read + share(s, sl);
 
-	if (is_over(sl))
-		return 0;
-	limit = sl->rx_read + share(s, sl);
-	if (limit <= sl->rx_limit)
-		return 0;
-	before = credit_charge(s, sl);
+	return is_over(sl) || limit <= sl->rx_limit ? 0 : limit;
+}
+
+void credit_grant(struct vmc_session *s, struct slot *sl, uint64_t limit)
+{
 	sl->rx_limit = limit;
-	credit_account(s, sl, before);
-	return limit;
+	set_held(s, sl, (uint32_t)(limit - sl->rx_read));
 }

@@ -146,6 +146,7 @@ struct slot {
 	uint32_t q_off;           /* consumed bytes of the first chunk */
 	uint32_t q_len;           /* bytes in the pool */
 	uint32_t window;          /* what we would like to have granted */
+	uint32_t held;            /* of the pool (credit.c) */
 	uint64_t cookie;
 	uint64_t tx_off, tx_limit;
 	uint64_t rx_off, rx_limit, rx_read;
@@ -476,15 +477,14 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
-/* The charge of @sl was @before: set pool and loans right. */
-void credit_account(struct vmc_session *s, const struct slot *sl,
-		    uint32_t before);
 uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);
 /* The limit that a CREDIT built now announces; 0: none is due. */
-uint64_t credit_grant(struct vmc_session *s, struct slot *sl);
+uint64_t credit_due(const struct vmc_session *s, const struct slot *sl);
+/* It is built. */
+void credit_grant(struct vmc_session *s, struct slot *sl, uint64_t limit);
 
 /* ---- names.c ----------------------------------------------------------- */
 

@@ -582,6 +582,63 @@ static void window_grows_to_its_share(void **state)
 	assert_in_range(info.rx_window, 96 * 1024, 129 * 1024);
 }
 
+#define CROWD 30
+
+/* @n streams from guest to host, accepted; the first has an owner of its own */
+static void connect_crowd(struct pair *p, vmc_stream h[][2], unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t owner = i != 0;
+
+		assert_int_equal(vmc_stream_open(p->end[GUEST].s, &h[i][GUEST],
+						 "a", 0, &nobody, owner, 1,
+						 p->now),
+				 0);
+		h[i][HOST] = expect(p, HOST, VMC_EV_OPEN).stream;
+		assert_int_equal(
+			vmc_stream_accept(p->end[HOST].s, h[i][HOST], owner, 1),
+			0);
+		assert_int_equal(vmc_stream_ready(p->end[GUEST].s, h[i][GUEST]),
+				 0);
+		expect(p, GUEST, VMC_EV_ACCEPTED);
+	}
+}
+
+static uint32_t window_of(const struct pair *p, vmc_stream h)
+{
+	struct vmc_stream_info info;
+
+	assert_int_equal(vmc_stream_get_info(p->end[HOST].s, h, &info), 0);
+	return info.rx_window;
+}
+
+/* Who opens many streams is not granted more than who has one. */
+static void credit_is_shared_by_owners(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[CROWD + 1][2];
+	uint64_t lone = 0, crowd = 0;
+	struct vmc_event ev;
+	struct vmc_pull pull;
+
+	pair_up(p);
+	connect_crowd(p, h, CROWD + 1);
+	for (unsigned int n = 0; n < 2000; n++) {
+		while (vmc_session_pull(p->end[GUEST].s, &pull, p->now))
+			vmc_session_pull_done(p->end[GUEST].s, pull.len,
+					      VMC_PULL_MORE, p->now);
+		while ((ev = next(p, HOST)).type == VMC_EV_READABLE)
+			take(p, HOST, ev.stream, SIZE_MAX);
+		next(p, GUEST);
+		lone += window_of(p, h[0][HOST]);
+		for (unsigned int i = 1; i <= CROWD; i++)
+			crowd += window_of(p, h[i][HOST]);
+	}
+	assert_true(lone > 2000 * 64 * 1024);
+	assert_true(crowd < lone + lone / 8);
+	assert_true(lone < crowd + crowd / 8);
+}
+
 static void unacked_bytes_are_capped(void **state)
 {
 	struct pair *p = *state;
@@ -1043,6 +1100,7 @@ int main(void)
 		T(reset_ends_both),
 		T(credit_stops_the_sender),
 		T(window_grows_to_its_share),
+		T(credit_is_shared_by_owners),
 		T(unacked_bytes_are_capped),
 		T(small_writes_are_capped_by_their_number),
 		cmocka_unit_test(each_cap_on_what_is_in_flight_binds),
