@@ -98,8 +98,6 @@ void session_forget(struct vmc_session *s, unsigned int reason)
 	/* A BYE still carries the last ack, or the peer would not take it. */
 	if (!s->want_bye)
 		s->rx_next = 0;
-	if (s->have_nonce)
-		snapshot(s);
 }
 
 static void want_entropy(struct vmc_session *s, uint64_t now)
@@ -457,13 +455,23 @@ static void hello_retry(struct vmc_session *s, uint64_t now)
 	s->want_hello = true;
 }
 
+/*
+ * The peer may have been told under this nonce that the session goes on, and
+ * what was said under a nonce stays true: so the handshake begins anew.
+ */
+static void grace_is_over(struct vmc_session *s, uint64_t now)
+{
+	session_forget(s, VMC_REASON_SESSION_LOST);
+	if (s->state == VMC_SESSION_DETACHED)
+		s->state = VMC_SESSION_CLOSED;
+	else if (s->have_nonce)
+		lose_sync(s, now);
+}
+
 void handshake_tick(struct vmc_session *s, uint64_t now)
 {
-	if (s->down_since != NEVER && now - s->down_since >= s->cfg.grace_us) {
-		session_forget(s, VMC_REASON_SESSION_LOST);
-		if (s->state == VMC_SESSION_DETACHED)
-			s->state = VMC_SESSION_CLOSED;
-	}
+	if (s->down_since != NEVER && now - s->down_since >= s->cfg.grace_us)
+		grace_is_over(s, now);
 	if (s->resync_at <= now) {
 		s->resync_at = NEVER;
 		s->ev_entropy = true;
