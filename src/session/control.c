@@ -112,7 +112,7 @@ static bool build_slot(struct vmc_session *s, struct slot *sl, uint64_t now)
 static struct reject *reject_at(const struct vmc_session *s, uint32_t i)
 {
 	return (struct reject *)session_at(s, s->at.rejects) +
-	       i % s->cfg.max_streams;
+	       (i & (s->at.n_rejects - 1));
 }
 
 /*

@@ -206,7 +206,7 @@ struct vmc_session {
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
 		/* sizes that are not in the config */
-		uint32_t n_hash, n_frames, n_units;
+		uint32_t n_hash, n_frames, n_units, n_rejects;
 		uint32_t ring_size, input_size;
 		uint32_t n_chunks, chunk_size;
 	} at;

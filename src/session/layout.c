@@ -131,6 +131,7 @@ void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 	l->n_hash = pow2_at_least(2 * c->max_streams);
 	l->n_frames = frames_for(c->inflight_bytes);
 	l->n_units = pow2_at_least(c->inflight_writes);
+	l->n_rejects = pow2_at_least(c->max_streams);
 	l->chunk_size = chunk_for(c->rx_pool);
 	/* A queue of q bytes holds at most q / chunk + 2 chunks. */
 	l->n_chunks = c->rx_pool / l->chunk_size + 2 * c->max_streams;
@@ -148,7 +149,7 @@ void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 	l->loans = place(&t, c->max_streams, sizeof(uint32_t));
 	l->names_local = place(&t, c->max_names, sizeof(struct name_entry));
 	l->names_peer = place(&t, c->max_names, sizeof(struct name_entry));
-	l->rejects = place(&t, c->max_streams, sizeof(struct reject));
+	l->rejects = place(&t, l->n_rejects, sizeof(struct reject));
 	l->frames = place(&t, l->n_frames, sizeof(struct frame_meta));
 	l->units = place(&t, l->n_units, sizeof(struct unit));
 	l->chunk_next = place(&t, l->n_chunks, sizeof(uint16_t));

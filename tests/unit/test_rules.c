@@ -6,6 +6,7 @@
 #include "raw.h"
 
 #include "base/bytes.h"
+#include "session/internal.h"
 
 struct fixture {
 	struct raw raw;
@@ -988,6 +989,34 @@ static void what_was_acked_cannot_be_sent_again(void **state)
 	assert_int_equal(back.verdict, HELLO_VERDICT_ROLLBACK);
 }
 
+/* The grace ends while a handshake runs: what was said of the session under
+ * the present nonce is true no more, so it is said under another. */
+static void grace_that_ends_in_a_handshake_begins_it_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct raw *r = &f->raw;
+	static const uint8_t none[16];
+	uint8_t entropy[VMC_ENTROPY_LEN] = {9};
+	struct hello before, after;
+
+	raw_up(r);
+	vmc_session_detach(r->s, r->now);
+	assert_int_equal(raw_event(r).type, VMC_EV_DOWN);
+	r->now += 299999999;
+	raw_attach(r);
+	before = r->theirs;
+	assert_memory_not_equal(before.session_id, none, sizeof(none));
+	r->now++;
+	vmc_session_tick(r->s, r->now);
+	assert_int_equal(raw_event(r).type, VMC_EV_NEED_ENTROPY);
+	/* An answer to the old nonce has no effect. */
+	assert_false(raw_get_hello(r, &after));
+	vmc_session_resync(r->s, entropy, r->now);
+	assert_true(raw_get_hello(r, &after));
+	assert_true(after.nonce != before.nonce);
+	assert_memory_equal(after.session_id, none, sizeof(none));
+}
+
 /* ---- the preamble -----------------------------------------------------------
  */
 
@@ -1026,6 +1055,35 @@ static void a_preamble_goes_before_hello_after_frames(void **state)
 	open_one(&f->raw);
 	vmc_session_resync(f->raw.s, entropy, f->raw.now);
 	assert_int_equal(zeros_before_hello(&f->raw), HELLO_PREAMBLE);
+}
+
+/* Counters of the ring of rejects run freely, through 2^32 as well. */
+static void rejects_survive_the_wrap_of_their_counters(void **state)
+{
+	struct fixture *f = *state;
+	struct raw *r = &f->raw;
+	struct vmc_session_config cfg;
+	const uint8_t *payload;
+	vmc_stream h[3];
+
+	raw_free(r);
+	vmc_session_config_default(&cfg, VMC_ROLE_HOST);
+	cfg.grease = 0;
+	cfg.max_streams = 3;
+	raw_init(r, &cfg);
+	raw_up(r);
+	r->s->reject_head = r->s->reject_tail = UINT32_MAX - 1;
+	for (unsigned int i = 0; i < 3; i++) {
+		raw_open(r, 1 + 2 * i);
+		h[i] = raw_event(r).stream;
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(vmc_stream_reject(r->s, h[i], 100 + i), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(raw_expect(r, WIRE_REJECT, &payload).stream,
+				 1 + 2 * i);
+		assert_int_equal(reason_in(payload), 100 + i);
+	}
 }
 
 static void a_refused_peer_may_come_back_better(void **state)
@@ -1216,8 +1274,10 @@ int main(void)
 		T(a_mandatory_tlv_that_is_unknown_is_refused),
 		T(only_what_fits_is_resumed),
 		T(what_was_acked_cannot_be_sent_again),
+		T(grace_that_ends_in_a_handshake_begins_it_anew),
 		T(a_preamble_goes_before_hello_when_frames_may_be_torn),
 		T(a_preamble_goes_before_hello_after_frames),
+		T(rejects_survive_the_wrap_of_their_counters),
 		T(a_refused_peer_may_come_back_better),
 		T(grease_is_sent_when_wanted),
 		T(bye_of_the_peer_ends_all),
