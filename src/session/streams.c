@@ -54,6 +54,15 @@ static int find_live(const struct vmc_session *s, vmc_stream h,
 	return 0;
 }
 
+/* The same for a call that tells the peer @reason. */
+static int find_live_for(const struct vmc_session *s, vmc_stream h,
+			 unsigned int reason, struct slot **ret)
+{
+	int r = find_live(s, h, ret);
+
+	return !r && reason > UINT16_MAX ? VMC_ERR_INVAL : r;
+}
+
 int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 		      unsigned int weight)
 {
@@ -82,12 +91,10 @@ int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 int vmc_stream_reject(struct vmc_session *s, vmc_stream h, unsigned int reason)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_live_for(s, h, reason, &sl);
 
 	if (r)
 		return r;
-	if (reason > 0xffff)
-		return VMC_ERR_INVAL;
 	if ((sl->bits & (SL_PEER | SL_ACCEPTED)) != SL_PEER)
 		return VMC_ERR_STATE;
 	slot_end(s, sl, reason);
@@ -216,12 +223,10 @@ int vmc_stream_finish(struct vmc_session *s, vmc_stream h)
 int vmc_stream_stop(struct vmc_session *s, vmc_stream h, unsigned int reason)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_live_for(s, h, reason, &sl);
 
 	if (r)
 		return r;
-	if (reason > 0xffff)
-		return VMC_ERR_INVAL;
 	if (sl->bits & SL_RX_STOP)
 		return VMC_ERR_STATE;
 	sl->bits |= SL_RX_STOP;
@@ -242,12 +247,10 @@ int vmc_stream_stop(struct vmc_session *s, vmc_stream h, unsigned int reason)
 int vmc_stream_reset(struct vmc_session *s, vmc_stream h, unsigned int reason)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_live_for(s, h, reason, &sl);
 
 	if (r)
 		return r;
-	if (reason > 0xffff)
-		return VMC_ERR_INVAL;
 	slot_abort(s, sl, reason);
 	return 0;
 }
