@@ -80,8 +80,9 @@ void incoming_take(struct broker *b, struct stream *st, int fd, uid_t uid)
 		incoming_refuse(b, st, VMC_REASON_LIMIT);
 		return;
 	}
+	/* It is over already; its END, which waits, says how. */
 	if (vmc_stream_accept(b->session, st->h, st->owner, st->weight) < 0) {
-		stream_drop(b, st);
+		pump_kick(b);
 		return;
 	}
 	if (st->early)
