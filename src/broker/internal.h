@@ -208,6 +208,7 @@ struct stream {
 	bool outgoing;
 	bool writable;   /* the socket took all so far */
 	bool wants_room; /* an event is to say when it takes more */
+	bool starved;    /* the kernel had no memory; the sweep tries again */
 	bool hup;        /* its writer is done: read until 0 */
 	bool tx_done;    /* no more bytes of the program go to the peer */
 	bool rx_done;    /* the program was told that the peer finished */
@@ -285,7 +286,8 @@ void stream_reset(struct broker *b, struct stream *st, unsigned int reason);
 /* stream_keep_early() - bytes that came with the call; copied. Return: false
  * if there is no memory. */
 bool stream_keep_early(struct stream *st, const char *bytes, size_t len);
-/* streams_sweep() - refuse those that wait too long. Return: any left? */
+/* streams_sweep() - refuse those that wait too long, deliver to those that
+ * were starved. Return: any left? */
 bool streams_sweep(struct broker *b, uint64_t now_ms);
 unsigned int streams_of_uid(const struct broker *b, uid_t uid);
 

@@ -265,17 +265,20 @@ static ssize_t send_program(struct stream *st, struct iovec *iov, int n)
 		sent = sendmsg(st->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent >= 0)
 		return sent;
-	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ||
-			       errno == ENOMEM
-		       ? 0
-		       : -1;
+	st->starved = errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
+	return errno == EAGAIN || st->starved ? 0 : -1;
 }
 
 /* The program's socket is full: ask for an event unless we have one, which
- * is edge-triggered, so it stays. */
+ * is edge-triggered, so it stays. If the kernel had no memory, the socket may
+ * have room, and then no edge ever comes. */
 static void block(struct broker *b, struct stream *st)
 {
 	st->writable = false;
+	if (st->starved) {
+		broker_sweep_need(b);
+		return;
+	}
 	if (!st->wants_room)
 		pump_watch_room(b, st->fd, stream_ref(b, st), true);
 	st->wants_room = true;
@@ -443,6 +446,15 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 	stream_drop(b, st);
 }
 
+/* Return: is there still no memory? */
+static bool deliver_again(struct broker *b, struct stream *st)
+{
+	st->starved = false;
+	st->writable = true;
+	stream_deliver(b, st);
+	return st->starved;
+}
+
 bool streams_sweep(struct broker *b, uint64_t now_ms)
 {
 	bool left = false;
@@ -450,6 +462,8 @@ bool streams_sweep(struct broker *b, uint64_t now_ms)
 	for (uint32_t i = 0; i < b->n_slots; i++) {
 		struct stream *st = &b->streams[i];
 
+		if (st->state == STREAM_OPEN && st->starved)
+			left |= deliver_again(b, st);
 		if (st->state != STREAM_WAITING && st->state != STREAM_STARTING)
 			continue;
 		if (now_ms - st->since_ms < ACCEPT_MS) {

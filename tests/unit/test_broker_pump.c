@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,11 +263,152 @@ static void socket_is_not_retried(void **state)
 	assert_int_equal(t->b->count.link_retries, 0);
 }
 
+/* ---- sends that fail for want of memory ---------------------------------- */
+
+/* Sends of the broker to this program's socket fail that often. */
+static int starved_fd = -1, starved_times;
+
+ssize_t __real_send(int fd, const void *buf, size_t n, int flags);
+ssize_t __wrap_send(int fd, const void *buf, size_t n, int flags);
+
+ssize_t __wrap_send(int fd, const void *buf, size_t n, int flags)
+{
+	if (fd != starved_fd || starved_times == 0)
+		return __real_send(fd, buf, n, flags);
+	starved_times--;
+	errno = ENOMEM;
+	return -1;
+}
+
+/* The peer's next OPEN, accepted. */
+static vmc_stream peer_accepts(struct bench *t)
+{
+	struct vmc_event ev = {.type = VMC_EV_NONE};
+
+	for (int i = 0; i < 20 && ev.type != VMC_EV_OPEN; i++) {
+		uint8_t *in;
+		size_t room = vmc_session_input(t->peer, &in);
+		ssize_t n;
+
+		turn(t);
+		n = recv(t->link[1], in, room, MSG_DONTWAIT);
+		if (n > 0)
+			vmc_session_input_done(t->peer, (size_t)n,
+					       broker_now_us());
+		while (ev.type != VMC_EV_OPEN &&
+		       vmc_session_next_event(t->peer, &ev, broker_now_us()))
+			;
+	}
+	assert_int_equal(ev.type, VMC_EV_OPEN);
+	assert_int_equal(vmc_stream_accept(t->peer, ev.stream, 1, 1), 0);
+	return ev.stream;
+}
+
+static void peer_sends(struct bench *t, vmc_stream h, const char *text)
+{
+	struct vmc_pull pull;
+
+	assert_int_equal(vmc_stream_ready(t->peer, h), 0);
+	assert_true(vmc_session_pull(t->peer, &pull, broker_now_us()));
+	memcpy(pull.buf, text, strlen(text));
+	vmc_session_pull_done(t->peer, strlen(text), 0, broker_now_us());
+	peer_write(t);
+}
+
+/* The program's socket is empty all the time, so no edge ever comes. */
+static void want_of_memory_is_tried_again(void **state)
+{
+	struct bench *t = *state;
+	struct creds me = {
+		.who = {.kind = VMC_PRINCIPAL_HOST, .uid = geteuid()},
+	};
+	struct outgoing o = {.channel = "org.test.x",
+			     .answer = STREAM_ANSWER_LINE};
+	struct refusal why;
+	char buf[64];
+	vmc_stream h;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, t->program),
+		0);
+	o.fd = t->program[0];
+	assert_true(outgoing_open(t->b, &o, &me, &why));
+	pump_kick(t->b);
+	h = peer_accepts(t);
+	move(t, 10);
+	assert_true(recv(t->program[1], buf, sizeof(buf), 0) > 3);
+
+	starved_fd = t->program[0];
+	starved_times = 3;
+	peer_sends(t, h, "bytes");
+	move(t, 10);
+	assert_true(t->b->sweeping);
+	for (int i = 0; i < 3; i++)
+		streams_sweep(t->b, broker_now_us() / 1000u);
+	assert_int_equal(starved_times, 0);
+	assert_int_equal(recv(t->program[1], buf, sizeof(buf), 0), 5);
+	assert_false(streams_sweep(t->b, broker_now_us() / 1000u));
+	starved_fd = -1;
+	close(t->program[1]);
+	move(t, 10);
+}
+
+/* ---- a stream that ends before a program takes it ------------------------ */
+
+static void what_ended_before_it_was_taken_is_recorded(void **state)
+{
+	struct bench *t = *state;
+	struct vmc_principal who = {.kind = VMC_PRINCIPAL_GUEST};
+	const struct stream_record *rec;
+	struct vmc_event ev;
+	struct stream *st;
+	vmc_stream h;
+	uint64_t number;
+	uint8_t *in;
+	ssize_t n;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, t->program),
+		0);
+	assert_int_equal(vmc_stream_open(t->peer, &h, "org.test.x", 0, &who, 1,
+					 1, broker_now_us()),
+			 0);
+	peer_write(t);
+	vmc_session_input(t->b->session, &in);
+	n = recv(t->link[0], in, 4096, MSG_DONTWAIT);
+	assert_true(n > 0);
+	vmc_session_input_done(t->b->session, (size_t)n, broker_now_us());
+	assert_true(
+		vmc_session_next_event(t->b->session, &ev, broker_now_us()));
+	assert_int_equal(ev.type, VMC_EV_OPEN);
+	st = stream_new(t->b, STREAM_WAITING);
+	assert_non_null(st);
+	st->h = ev.stream;
+	strcpy(st->name, ev.name);
+	number = st->number;
+	vmc_stream_set_cookie(t->b->session, st->h, stream_ref(t->b, st));
+	assert_int_equal(
+		vmc_stream_reset(t->b->session, st->h, VMC_REASON_APP_ABORT),
+		0);
+	incoming_take(t->b, st, t->program[0], geteuid());
+	move(t, 10);
+	rec = status_find(&t->b->status, number);
+	assert_non_null(rec);
+	assert_int_equal(rec->reason, VMC_REASON_APP_ABORT);
+	assert_int_equal(recv(t->program[1], &n, 1, 0), 0);
+	close(t->program[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(link_is_read_after_events,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(want_of_memory_is_tried_again,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_ended_before_it_was_taken_is_recorded, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(port_is_retried_in_time, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(socket_is_not_retried, set_up,
