@@ -161,6 +161,32 @@ static void clamp(struct hello *h)
 	h->inflight_bytes = at_most(h->inflight_bytes, VMC_MAX_INFLIGHT);
 }
 
+/* Where the whole magic is, or @n. Costs the same whatever the bytes are. */
+static size_t find_magic(const uint8_t *src, size_t n)
+{
+	const uint64_t begin = le64_get(hello_magic);
+
+	for (size_t i = 0; i + HELLO_MAGIC_LEN <= n; i++) {
+		if (le64_get(src + i) == begin &&
+		    memcmp(src + i, hello_magic, HELLO_MAGIC_LEN) == 0)
+			return i;
+	}
+	return n;
+}
+
+size_t wire_find_hello(const uint8_t *src, size_t n)
+{
+	size_t at = find_magic(src, n);
+
+	if (at < n)
+		return at;
+	/* Its beginning may be the end of the bytes. */
+	at = n < HELLO_MAGIC_LEN ? 0 : n - HELLO_MAGIC_LEN + 1;
+	while (at < n && memcmp(src + at, hello_magic, n - at) != 0)
+		at++;
+	return at;
+}
+
 enum hello_result wire_get_hello(const uint8_t *src, size_t n,
 				 struct hello *ret, size_t *ret_len)
 {
@@ -174,6 +200,10 @@ enum hello_result wire_get_hello(const uint8_t *src, size_t n,
 		return HELLO_SHORT;
 	untrusted_len = le16_get(src + HELLO_AT_BODY);
 	if (untrusted_len < HELLO_FIXED || untrusted_len > HELLO_MAX)
+		return HELLO_BAD;
+	some = n < untrusted_len ? n : untrusted_len;
+	/* So no byte is ever hashed for two of them. */
+	if (find_magic(src + 1, some - 1) < some - 1)
 		return HELLO_BAD;
 	if (n < untrusted_len)
 		return HELLO_SHORT;

@@ -106,28 +106,14 @@ void vmc_session_input_done(struct vmc_session *s, size_t n, uint64_t now)
 /* ---- scanning for HELLO
  * ------------------------------------------------------ */
 
-/* Skip to the next place where a HELLO may begin, or to the end. */
-static void scan_skip(struct vmc_session *s)
-{
-	const uint8_t *p = input_at(s, s->in_head);
-	uint32_t len = s->in_tail - s->in_head;
-	/* The first byte of the magic is 0, as is the whole preamble. */
-	const uint8_t *v =
-		len > 1 ? memchr(p + 1, hello_magic[1], len - 1) : NULL;
-
-	if (v)
-		s->in_head += (uint32_t)(v - p) - 1;
-	else if (len > 1)
-		s->in_head = s->in_tail - 1;
-}
-
 /* True: something was consumed. */
 static bool scan_step(struct vmc_session *s, uint64_t now)
 {
 	struct hello h;
 	size_t len = 0;
 
-	scan_skip(s);
+	s->in_head += (uint32_t)wire_find_hello(input_at(s, s->in_head),
+						s->in_tail - s->in_head);
 	if (s->in_head == s->in_tail)
 		return false;
 	switch (wire_get_hello(input_at(s, s->in_head), s->in_tail - s->in_head,

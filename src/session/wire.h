@@ -131,6 +131,9 @@ struct hello {
 
 size_t wire_put_hello(uint8_t dst[HELLO_OURS], const struct hello *h);
 
+/* Where in @src the next HELLO may begin; @n if nowhere. */
+size_t wire_find_hello(const uint8_t *src, size_t n);
+
 enum hello_result {
 	HELLO_OK,
 	HELLO_SHORT, /* could be one, needs more bytes */

@@ -209,6 +209,45 @@ static void hello_is_found_whole_or_not_at_all(void **state)
 	}
 }
 
+static void hello_is_looked_for(void **state)
+{
+	uint8_t buf[64] = {0};
+
+	(void)state;
+	assert_int_equal(wire_find_hello(buf, 0), 0);
+	/* The last zero may be its first byte. */
+	assert_int_equal(wire_find_hello(buf, sizeof(buf)), 63);
+	memset(buf, 'V', sizeof(buf));
+	assert_int_equal(wire_find_hello(buf, sizeof(buf)), 64);
+	memcpy(buf + 20, hello_magic, HELLO_MAGIC_LEN);
+	for (size_t n = 0; n < HELLO_MAGIC_LEN; n++)
+		assert_int_equal(wire_find_hello(buf, 20 + n), 20);
+	assert_int_equal(wire_find_hello(buf, sizeof(buf)), 20);
+	assert_int_equal(wire_find_hello(buf + 20, 44), 0);
+	/* What is nearly one is none. */
+	buf[35] = 1;
+	assert_int_equal(wire_find_hello(buf, sizeof(buf)), 64);
+}
+
+/* Who writes one beginning after the other makes nobody hash each to its end.
+ */
+static void hello_with_another_in_it_is_none(void **state)
+{
+	struct hello h = sample_hello(), out;
+	uint8_t buf[HELLO_OURS];
+	size_t n, len;
+
+	(void)state;
+	n = wire_put_hello(buf, &h);
+	assert_int_equal(wire_get_hello(buf, n, &out, &len), HELLO_OK);
+	memcpy(h.session_id, hello_magic, HELLO_MAGIC_LEN);
+	n = wire_put_hello(buf, &h);
+	assert_int_equal(wire_get_hello(buf, n, &out, &len), HELLO_BAD);
+	/* Seen before the rest has come. */
+	assert_int_equal(wire_get_hello(buf, 64, &out, &len), HELLO_BAD);
+	assert_int_equal(wire_get_hello(buf, 63, &out, &len), HELLO_SHORT);
+}
+
 static void hello_ranges(void **state)
 {
 	struct hello h;
@@ -346,6 +385,8 @@ int main(void)
 		cmocka_unit_test(names_are_exact),
 		cmocka_unit_test(names_that_are_legal),
 		cmocka_unit_test(hello_is_found_whole_or_not_at_all),
+		cmocka_unit_test(hello_is_looked_for),
+		cmocka_unit_test(hello_with_another_in_it_is_none),
 		cmocka_unit_test(hello_ranges),
 		cmocka_unit_test(hello_of_larger_limits_is_clamped),
 		cmocka_unit_test(hello_ack_needs_echo_and_verdict),
