@@ -168,7 +168,8 @@ static int owners_are_fair(struct world *w, int from, FILE *out)
 	ratio = (double)sum_of(got + 1, MANY_STREAMS) / (double)(got[0] + 1);
 	fprintf(out, "# %u streams of one owner get %.3f of another's one\n",
 		MANY_STREAMS, ratio);
-	return world_failed(w) || ratio > OWNER_RATIO || ratio < 1 / OWNER_RATIO;
+	return world_failed(w) || ratio > OWNER_RATIO ||
+	       ratio < 1 / OWNER_RATIO;
 }
 
 static int many_streams_flow(struct world *w, int from, FILE *out)
