@@ -12,8 +12,6 @@
 
 #include "broker/log.h"
 
-/* New connections per wake-up; the others wait in the backlog. */
-#define ACCEPT_BATCH 16
 /* Calls of one connection per wake-up. */
 #define CALLS_BATCH 32
 
@@ -319,65 +317,19 @@ int control_serve_peer(struct broker *b, int fd,
 	return conn_new(b, fd, &creds);
 }
 
-static void accept_one(struct broker *b, int fd)
+static bool let_in(struct broker *b, int fd, const struct creds *creds)
 {
-	struct creds creds;
-
-	if (creds_get(b, fd, &creds) < 0) {
-		close(fd);
-		return;
-	}
-	if (is_full(b, &creds) || conn_new(b, fd, &creds) < 0) {
-		creds_done(&creds);
-		close(fd);
-	}
-}
-
-static void on_listening(uv_poll_t *h, int status, int events)
-{
-	struct broker *b = h->data;
-	int listening;
-
-	(void)events;
-	if (status < 0 || uv_fileno((uv_handle_t *)h, &listening) < 0)
-		return;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(listening, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0) {
-			broker_accept_failed(b, h, &b->control.paused);
-			return;
-		}
-		accept_one(b, fd);
-	}
-}
-
-void control_server_sweep(struct broker *b)
-{
-	if (!b->control.paused)
-		return;
-	b->control.paused = false;
-	b->touched = true;
-	uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
+	return !is_full(b, creds) && conn_new(b, fd, creds) == 0;
 }
 
 int control_server_init(struct broker *b, int fd)
 {
-	int r = uv_poll_init(b->loop, &b->control.poll, fd);
-
-	if (r < 0)
-		return r;
-	b->control.poll.data = b;
-	b->n_handles++;
-	return uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
+	return listener_init(&b->control.listener, b, fd, let_in);
 }
 
 void control_server_close(struct broker *b)
 {
-	if (!b->control.poll.data)
-		return;
-	uv_close((uv_handle_t *)&b->control.poll, broker_handle_closed);
+	listener_close(&b->control.listener);
 	while (b->control.list)
 		conn_close(b->control.list);
 }

@@ -38,15 +38,17 @@
 #include <vmchannel/session.h>
 
 #include "broker/broker.h"
+#include "broker/listener.h"
 #include "broker/msgcheck.h"
 #include "broker/policy.h"
 #include "broker/services.h"
 
 /* ---- limits; each has a counter in BROKER_COUNTERS ------------------- */
 
-/* Half-made calls on "connect"; a line takes microseconds. */
-#define CONNECT_PENDING_MAX     256
-#define CONNECT_PENDING_UID_MAX 64
+/* Half-made calls on "connect"; a line takes microseconds, but a whole fleet
+ * of programs may be started at one moment. Each holds some 400 bytes. */
+#define CONNECT_PENDING_MAX     512
+#define CONNECT_PENDING_UID_MAX 256
 #define CONNECT_LINE_MAX        128 /* docs/architecture.md */
 #define CONNECT_LINE_MS         10000
 
@@ -61,8 +63,10 @@
 /* Local channels, and of one user other than the owner. */
 #define CHANNELS_MAX     1024
 #define CHANNELS_UID_MAX 128
-/* Streams that wait for one channel's program. */
-#define BACKLOG_MAX 64
+/* Streams that wait for one channel's program: as many as connect at one
+ * moment. Less than the peer's share of the table (224), so that one program
+ * that takes nothing leaves some for other channels. */
+#define BACKLOG_MAX 208
 /* A stream nobody takes is refused after this. */
 #define ACCEPT_MS 30000
 
@@ -458,13 +462,6 @@ void pump_watch_room(struct broker *b, int fd, uint64_t ref, bool blocked);
 /* broker_sweep_need() - something has a deadline: look once a second */
 void broker_sweep_need(struct broker *b);
 uint64_t broker_now_us(void);
-/**
- * broker_accept_failed() - accept4() on @h failed
- *
- * Out of descriptors or memory, the caller stays in the backlog and the socket
- * readable: it is left alone until the next sweep, or the loop would spin.
- */
-void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused);
 /* broker_handle_closed() - uv_close() callback of handles within the broker */
 void broker_handle_closed(uv_handle_t *h);
 void broker_unref(struct broker *b);
@@ -481,8 +478,7 @@ void broker_resync(struct broker *b, uint64_t now_us);
 /* ---- local sockets ----------------------------------------------------- */
 
 struct connect_server {
-	uv_poll_t poll;
-	bool paused; /* broker_accept_failed() */
+	struct listener listener;
 	struct pending_connect *list;
 	unsigned int n;
 };
@@ -494,16 +490,13 @@ void connect_server_close(struct broker *b);
 bool connect_server_sweep(struct broker *b, uint64_t now_ms);
 
 struct control_server {
-	uv_poll_t poll;
-	bool paused; /* broker_accept_failed() */
+	struct listener listener;
 	struct control_conn *list;
 	unsigned int n, n_unreserved;
 };
 
 int control_server_init(struct broker *b, int fd);
 void control_server_close(struct broker *b);
-/* control_server_sweep() - let callers in again, after a pause */
-void control_server_sweep(struct broker *b);
 /* control_wake_all() - replies and events wait for connections */
 void control_wake_all(struct broker *b);
 

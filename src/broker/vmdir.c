@@ -18,8 +18,6 @@
 #define VM_NAME_MAX 64
 /* The longest file name that is a socket, with its slash. */
 #define LONGEST_SOCKET "/control"
-/* Programs may knock faster than the loop answers. */
-#define LISTEN_BACKLOG 128
 #define PARENT_MODE    0755
 /* How often another daemon may remove the lock under our hands. */
 #define LOCK_TRIES 8
@@ -174,7 +172,7 @@ static int make_socket(const char *path, const char *file, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    chmod(addr.sun_path, mode) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+	    chmod(addr.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
 		r = -errno;
 		close(fd);
 		return r;

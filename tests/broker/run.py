@@ -471,6 +471,80 @@ def _streams(directory):
             return out
 
 
+def knock(directory, name, n):
+    """@n programs that connect while the daemon has no time for any."""
+    out = []
+    for _ in range(n):
+        s = socket.socket(socket.AF_UNIX)
+        out.append(s)
+        s.setblocking(False)
+        s.connect(f"{directory}/{name}")  # refused: BlockingIOError
+        s.settimeout(vmc.TIMEOUT)
+    return out
+
+
+def refused(directory):
+    stats = vmc.call(directory, "Stats")["broker"]
+    return {k: stats[k] for k in ("limit_connect_pending", "limit_control",
+                                  "limit_files", "limit_backlog",
+                                  "connects_refused")}
+
+
+@test
+def two_hundred_at_the_same_moment(p):
+    n = 200
+    for here, there, name in ((p.host, p.guest, "host"),
+                              (p.guest, p.host, "agent")):
+        before = refused(here), refused(there)
+        lis = vmc.Listener(there, "org.test.rush")
+        wait_channel(here, "org.test.rush")
+        os.kill(p.procs[name].pid, signal.SIGSTOP)
+        try:
+            calls = knock(here, "control", n)
+            socks = knock(here, "connect", n)
+        finally:
+            os.kill(p.procs[name].pid, signal.SIGCONT)
+        for s in calls:
+            s.sendall(b'{"method":"org.vmchannel.Broker.GetInfo"}\0')
+        for s in calls:
+            assert b'"link":"up"' in s.recv(4096).replace(b" ", b"")
+            s.close()
+        # All of them wait for the one program that listens.
+        for i, s in enumerate(socks):
+            s.sendall(b"CONNECT org.test.rush\nnumber %d\n" % i)
+        vmc.wait_for(lambda: len(_streams(there)) == n)
+        taken = [lis.accept()[0] for _ in range(n)]
+        for s in socks:
+            assert vmc.line(s).startswith("OK ")
+        equal({vmc.line(s) for s in taken},
+              {f"number {i}\n" for i in range(n)})
+        equal((refused(here), refused(there)), before)
+        for s in socks + taken:
+            s.close()
+        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        lis.close()
+        wait_channel(here, "org.test.rush", False)
+
+
+@test
+def more_than_may_wait_are_refused_and_counted(p):
+    lis = vmc.Listener(p.guest, "org.test.full")
+    wait_channel(p.host, "org.test.full")
+    before = refused(p.guest)
+    n = 210  # BACKLOG_MAX and two
+    socks = knock(p.host, "connect", n)
+    for s in socks:
+        s.sendall(b"CONNECT org.test.full\n")
+    equal([vmc.line(s).split()[:2] for s in socks[-2:]],
+          [["ERR", "backlog"]] * 2)
+    equal(refused(p.guest)["limit_backlog"] - before["limit_backlog"], 2)
+    for s in socks:
+        s.close()
+    lis.close()
+    wait_channel(p.host, "org.test.full", False)
+    vmc.wait_for(lambda: not _streams(p.host) and not _streams(p.guest))
+
+
 @test
 def message_boundaries(p):
     lis = vmc.Listener(p.guest, "org.test.msg", messages=True)
@@ -639,12 +713,12 @@ def a_monitor_that_does_not_read(p):
 
 @test
 def hostile_local_clients(p):
-    held = []
-    for i in range(70):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(vmc.TIMEOUT)
-        s.connect(f"{p.guest}/connect")
-        held.append(s)
+    before = refused(p.guest)
+    held = knock(p.guest, "connect", 258)  # CONNECT_PENDING_UID_MAX and two
+    for s in held[-2:]:
+        equal(vmc.line(s), "ERR limit too many calls at once\n")
+    equal(refused(p.guest)["limit_connect_pending"] -
+          before["limit_connect_pending"], 2)
     for text in (b"garbage\0", b"{}\0", b"[]\0", b'{"method":1}\0',
                  b"{" * 70000, b'{"method":"' + b"x" * 70000 + b'"}\0'):
         c = vmc.Control(p.guest)
