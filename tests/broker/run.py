@@ -770,6 +770,14 @@ def a_directory_in_use(p):
                        stderr=subprocess.PIPE, timeout=20, check=False)
     equal(r.returncode, 1)
     assert b"in use" in r.stderr, r.stderr
+    # One of somebody else's, or for somebody else, is left as it is.
+    os.makedirs(f"{p.top}/o/host")
+    os.chmod(f"{p.top}/o/host", 0o700)
+    r = subprocess.run([AGENT, "--device", p.link, "--dir", f"{p.top}/o"],
+                       stderr=subprocess.PIPE, timeout=20, check=False)
+    equal(r.returncode, 1)
+    assert b"chmod 755 it" in r.stderr, r.stderr
+    equal(os.stat(f"{p.top}/o/host").st_mode & 0o777, 0o700)
 
 
 @test

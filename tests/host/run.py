@@ -366,6 +366,21 @@ def directory_in_use(b):
 
 
 @test
+def directory_that_was_there(b):
+    os.mkdir(b.host)
+    os.chmod(b.host, 0o777)
+    status, err = run_bad(b, *b.command()[1:])
+    equal((status, err), (1, f"vmchanneld: {b.host} may be written by other "
+                             "users; chmod go-w it, or use another --dir\n"))
+    equal(os.stat(b.host).st_mode & 0o777, 0o777)
+    equal(os.listdir(b.host), [])
+    os.chmod(b.host, 0o755)
+    b.start()
+    equal(os.stat(b.host).st_mode & 0o777, 0o755)
+    equal(b.end(), 0)
+
+
+@test
 def service_manager_is_told(b):
     path = f"{b.top}/notify"
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -46,12 +46,14 @@ static void make_broker(struct bench *t, enum broker_link_kind kind)
 		.ops = &ops,
 		.data = t,
 	};
+	char err[VMDIR_ERROR_MAX];
 	struct policy *p;
 
 	strcpy(t->top, "/tmp/vmc-test-XXXXXX");
 	assert_non_null(mkdtemp(t->top));
 	snprintf(t->dir, sizeof(t->dir), "%s/vm", t->top);
-	assert_int_equal(vmdir_claim(t->dir, 0600, t->fds), 0);
+	assert_int_equal(vmdir_claim(t->dir, 0600, t->fds, err, sizeof(err)),
+			 0);
 	cfg.control_fd = t->fds[1];
 	cfg.connect_fd = t->fds[2];
 	assert_int_equal(uv_loop_init(&t->loop), 0);

@@ -86,6 +86,21 @@ static int remove_top(void **state)
 	return rmdir(*state);
 }
 
+static char error[VMDIR_ERROR_MAX];
+
+static int claim(const char *path, mode_t mode, int ret_fds[3])
+{
+	return vmdir_claim(path, mode, ret_fds, error, sizeof(error));
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
 static void claim_and_release(void **state)
 {
 	char path[PATH_MAX], file[PATH_MAX + 16];
@@ -93,25 +108,66 @@ static void claim_and_release(void **state)
 	struct stat st;
 
 	assert_int_equal(vmdir_path(path, sizeof(path), *state, "vm"), 0);
-	assert_int_equal(vmdir_claim(path, 0600, fds), 0);
+	assert_int_equal(claim(path, 0600, fds), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 	snprintf(file, sizeof(file), "%s/control", path);
 	assert_int_equal(stat(file, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(vmdir_claim(path, 0600, other), -EBUSY);
+	assert_int_equal(claim(path, 0600, other), -EBUSY);
 	/* A refused claim has not disturbed the first. */
 	assert_int_equal(stat(file, &st), 0);
 	vmdir_release(path, fds);
 	assert_int_equal(stat(path, &st), -1);
 	/* What a crashed daemon left is no obstacle. */
-	assert_int_equal(vmdir_claim(path, 0666, fds), 0);
+	assert_int_equal(claim(path, 0666, fds), 0);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
-	assert_int_equal(vmdir_claim(path, 0666, fds), 0);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0755);
+	assert_int_equal(claim(path, 0666, fds), 0);
+	assert_int_equal(mode_of(path), 0755);
 	vmdir_release(path, fds);
+}
+
+/* One that was there is used as it is, or refused; its mode is its maker's. */
+static void claim_leaves_modes_alone(void **state)
+{
+	static const struct {
+		mode_t dir, sockets;
+		const char *why; /* NULL: it is used */
+	} rows[] = {
+		{0700, 0600, NULL},
+		{0755, 0600, NULL},
+		{0750, 0600, NULL},
+		{02755, 0666, NULL},
+		{0755, 0666, NULL},
+		{0700, 0666, "; chmod 755 it, or use another --dir"},
+		{0750, 0666, "; chmod 755 it, or use another --dir"},
+		{0500, 0600, "; chmod 700 it, or use another --dir"},
+		{0775, 0600, "; chmod go-w it, or use another --dir"},
+		{0757, 0666, "; chmod go-w it, or use another --dir"},
+		{01777, 0600, "; chmod go-w it, or use another --dir"},
+	};
+	char path[PATH_MAX], file[PATH_MAX + 16];
+	int fds[3], r;
+
+	snprintf(path, sizeof(path), "%s/vm", (const char *)*state);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(mkdir(path, 0700), 0);
+		assert_int_equal(chmod(path, rows[i].dir), 0);
+		r = claim(path, rows[i].sockets, fds);
+		assert_int_equal(r, rows[i].why ? -EPERM : 0);
+		assert_int_equal(mode_of(path), rows[i].dir);
+		if (rows[i].why) {
+			assert_non_null(strstr(error, path));
+			assert_non_null(strstr(error, rows[i].why));
+			snprintf(file, sizeof(file), "%s/lock", path);
+			assert_int_equal(access(file, F_OK), -1);
+			assert_int_equal(rmdir(path), 0);
+		} else {
+			assert_string_equal(error, "");
+			vmdir_release(path, fds);
+		}
+	}
 }
 
 /* The first VM may be for its owner only and the second for everybody; the
@@ -125,13 +181,13 @@ static void claim_makes_parent(void **state)
 
 	snprintf(parent, sizeof(parent), "%s/all", (const char *)*state);
 	snprintf(path, sizeof(path), "%s/vm", parent);
-	assert_int_equal(vmdir_claim(path, 0600, fds), 0);
+	assert_int_equal(claim(path, 0600, fds), 0);
 	assert_int_equal(stat(parent, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0755);
 	vmdir_release(path, fds);
 	/* One that was there stays as it is. */
 	assert_int_equal(chmod(parent, 0700), 0);
-	assert_int_equal(vmdir_claim(path, 0666, fds), 0);
+	assert_int_equal(claim(path, 0666, fds), 0);
 	assert_int_equal(stat(parent, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 	vmdir_release(path, fds);
@@ -146,14 +202,16 @@ static void claim_odd_places(void **state)
 
 	assert_int_equal(vmdir_path(path, sizeof(path), *state, "vm"), 0);
 	assert_int_equal(symlink("/tmp", path), 0);
-	assert_int_equal(vmdir_claim(path, 0600, fds), -ENOTDIR);
+	assert_int_equal(claim(path, 0600, fds), -ENOTDIR);
+	assert_non_null(strstr(error, "is not a directory; remove it, or "));
 	unlink(path);
 	if (geteuid() != 0)
 		return;
 	/* Somebody else's: he could replace the sockets. */
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(chown(path, 1, 1), 0);
-	assert_int_equal(vmdir_claim(path, 0600, fds), -EPERM);
+	assert_int_equal(claim(path, 0600, fds), -EPERM);
+	assert_non_null(strstr(error, "belongs to user 1; remove it, or "));
 	rmdir(path);
 }
 
@@ -230,6 +288,8 @@ int main(void)
 		cmocka_unit_test(path_places),
 		cmocka_unit_test_setup_teardown(claim_and_release, make_top,
 						remove_top),
+		cmocka_unit_test_setup_teardown(claim_leaves_modes_alone,
+						make_top, remove_top),
 		cmocka_unit_test_setup_teardown(claim_makes_parent, make_top,
 						remove_top),
 		cmocka_unit_test_setup_teardown(claim_odd_places, make_top,
