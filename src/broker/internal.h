@@ -212,7 +212,8 @@ struct stream {
 	bool outgoing;
 	bool writable;   /* the socket took all so far */
 	bool wants_room; /* an event is to say when it takes more */
-	bool hup;        /* its writer is done: read until 0 */
+	bool drain;      /* read until nothing comes: its writer is done (no
+			    edge will tell), or urgent bytes cut reads short */
 	bool tx_done;    /* no more bytes of the program go to the peer */
 	bool rx_done;    /* the program was told that the peer finished */
 	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */

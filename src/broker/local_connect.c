@@ -158,10 +158,11 @@ static void read_line(struct pending_connect *p)
 	if (end)
 		n = end - to + 1;
 	n = recv(p->fd, to, (size_t)n, MSG_DONTWAIT);
-	if (n < 0)
+	if (n <= 0)
 		return;
 	p->len += (size_t)n;
-	if (end)
+	/* Fewer than before: urgent bytes lay between. */
+	if (p->line[p->len - 1] == '\n')
 		parse_line(p);
 	else if (p->len == sizeof(p->line))
 		bad_line(p, "the line is too long");

@@ -38,7 +38,8 @@ static uint32_t wanted_events(const struct broker *b, uint64_t ref,
 		return EPOLLIN;
 	/* Room is asked for only while something waits for it: each byte that
 	 * the other end reads would be an edge and a wake-up otherwise. */
-	return EPOLLIN | EPOLLRDHUP | EPOLLET | (blocked ? EPOLLOUT : 0u);
+	return EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET |
+	       (blocked ? EPOLLOUT : 0u);
 }
 
 int pump_watch(struct broker *b, int fd, uint64_t ref)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """run.py HOST_BROKER AGENT - two brokers, real processes, no VM; TAP."""
+import errno
 import hashlib
 import os
 import resource
@@ -732,6 +733,88 @@ def hostile_local_clients(p):
     equal(vmc.call(p.guest, "GetInfo")["link"], "up")
     for s in held:
         s.close()
+
+
+def fds_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def send_with_fds(s, data):
+    """One piece with 200 descriptors."""
+    with open("/dev/null", "rb") as f:
+        socket.send_fds(s, [data], [f.fileno()] * 200)
+
+
+def send_urgent(s, data):
+    """@data, then an urgent byte; plain where the kernel has none."""
+    s.sendall(data)
+    try:
+        s.send(b"!", socket.MSG_OOB)
+    except OSError as e:
+        equal(e.errno, errno.EOPNOTSUPP)
+
+
+def read_but_urgent(s, n):
+    """An urgent byte is skipped, but for one that a later one overtook."""
+    out = b""
+    while len(out) < n:
+        data = s.recv(n - len(out))
+        if not data:
+            break
+        out += data.replace(b"!", b"")
+    return out
+
+
+@test
+def descriptors_and_urgent_bytes(p):
+    """Both cut reads short; what lies behind them comes all the same, and no
+    descriptor stays in the daemon."""
+    for here, there, name in ((p.host, p.guest, "host"),
+                              (p.guest, p.host, "agent")):
+        pid = p.procs[name].pid
+        fds = fds_of(pid)
+        lis = vmc.Listener(there, "org.test.odd")
+        wait_channel(here, "org.test.odd")
+        for odd in (send_with_fds, send_urgent):
+            # Within a stream.
+            a, ident, b, _ = vmc.join(here, lis)
+            for _ in range(20):
+                odd(a, b"one")
+                odd(a, b"two")
+                a.sendall(b"three")
+                equal(read_but_urgent(b, 11), b"onetwothree")
+            # And all of it at once.
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(20):
+                odd(a, b"one")
+                a.sendall(b"two")
+            os.kill(pid, signal.SIGCONT)
+            equal(read_but_urgent(b, 120), b"onetwo" * 20)
+            a.close()
+            equal(vmc.read_all(b).replace(b"!", b""), b"")
+            b.close()
+            # On both sockets, in the middle of a line and of a call.
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(vmc.TIMEOUT)
+            s.connect(f"{here}/connect")
+            os.kill(pid, signal.SIGSTOP)
+            odd(s, b"CONNECT org.")
+            s.sendall(b"test.odd\nhello")
+            os.kill(pid, signal.SIGCONT)
+            b, _ = lis.accept()
+            assert vmc.line(s).startswith("OK ")
+            equal(vmc.read_exact(b, 5), b"hello")
+            s.close()
+            b.close()
+            c = vmc.Control(here)
+            odd(c.sock, b'{"method":"org.vmch')
+            c.sock.sendall(b'annel.Broker.GetInfo"}\0')
+            equal(c.reply()["link"], "up")
+            c.close()
+        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        lis.close()
+        wait_channel(here, "org.test.odd", False)
+        vmc.wait_for(lambda: fds_of(pid) == fds)
 
 
 @test
