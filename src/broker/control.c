@@ -284,12 +284,12 @@ static int conn_new(struct broker *b, int fd, const struct creds *creds)
 	return 0;
 }
 
-static unsigned int conns_of_uid(const struct broker *b, uid_t uid)
+static unsigned int conns_of(const struct broker *b, const struct creds *who)
 {
 	unsigned int n = 0;
 
 	for (const struct control_conn *c = b->control.list; c; c = c->next)
-		n += c->creds.who.uid == uid;
+		n += creds_same_user(&c->creds, who);
 	return n;
 }
 
@@ -302,7 +302,7 @@ static bool is_full(struct broker *b, const struct creds *creds)
 		full = s->n >= CONTROL_MAX;
 	else
 		full = s->n_unreserved >= CONTROL_MAX - CONTROL_RESERVED ||
-		       conns_of_uid(b, creds->who.uid) >= CONTROL_UID_MAX;
+		       conns_of(b, creds) >= CONTROL_UID_MAX;
 	b->count.limit_control += full;
 	return full;
 }

@@ -142,6 +142,11 @@ struct creds {
 int creds_get(const struct broker *b, int fd, struct creds *ret);
 void creds_done(struct creds *c);
 bool creds_is_owner(const struct broker *b, const struct creds *c);
+/* creds_same_user() - the same user of the same side: user 1000 of the guest
+ * and user 1000 of the host share no quota */
+bool creds_same_user(const struct creds *a, const struct creds *b);
+/* principal_key() - the number of a user of either side, for the scheduler */
+uint64_t principal_key(const struct vmc_principal *who);
 /* creds_check() - ask the policy about a caller */
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
@@ -292,7 +297,9 @@ void stream_reset(struct broker *b, struct stream *st, unsigned int reason);
 bool stream_keep_early(struct stream *st, const char *bytes, size_t len);
 /* streams_sweep() - refuse those that wait too long. Return: any left? */
 bool streams_sweep(struct broker *b, uint64_t now_ms);
-unsigned int streams_of_uid(const struct broker *b, uid_t uid);
+/* streams_from_uid() - that local programs of @uid opened; what the peer opens
+ * to a listener of theirs is not their doing */
+unsigned int streams_from_uid(const struct broker *b, uid_t uid);
 
 /* ---- opening, both ways ----------------------------------------------- */
 

@@ -187,7 +187,7 @@ static bool is_full(struct broker *b, const struct creds *creds)
 	unsigned int n = 0;
 
 	for (const struct pending_connect *p = s->list; p; p = p->next)
-		n += p->creds.who.uid == creds->who.uid;
+		n += creds_same_user(&p->creds, creds);
 	if (s->n < CONNECT_PENDING_MAX && n < CONNECT_PENDING_UID_MAX)
 		return false;
 	b->count.limit_connect_pending++;

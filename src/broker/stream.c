@@ -137,13 +137,16 @@ uint64_t stream_number(const struct broker *b, const char *id)
 	return strcmp(id, expected) == 0 ? number : 0;
 }
 
-unsigned int streams_of_uid(const struct broker *b, uid_t uid)
+unsigned int streams_from_uid(const struct broker *b, uid_t uid)
 {
 	unsigned int n = 0;
 
-	for (uint32_t i = 0; i < b->n_slots; i++)
-		n += b->streams[i].state != STREAM_FREE &&
-		     b->streams[i].local_uid == uid;
+	for (uint32_t i = 0; i < b->n_slots; i++) {
+		const struct stream *st = &b->streams[i];
+
+		n += st->state != STREAM_FREE && st->outgoing &&
+		     st->caller.uid == uid;
+	}
 	return n;
 }
 

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/control.h"
 #include "broker/internal.h"
 
 struct bench {
@@ -264,6 +265,116 @@ static void socket_is_not_retried(void **state)
 	assert_int_equal(t->b->count.link_retries, 0);
 }
 
+/* ---- users of one side and of the other ------------------------------- */
+
+#define UID 1000u
+
+static const struct vmc_principal theirs = {
+	.kind = VMC_PRINCIPAL_GUEST,
+	.uid = UID,
+};
+
+static struct creds ours(void)
+{
+	return (struct creds){
+		.who = {.kind = VMC_PRINCIPAL_HOST, .uid = UID},
+	};
+}
+
+static void users_of_two_sides_are_two(void **state)
+{
+	struct creds us = ours(), them = {.peer = true, .who = theirs};
+	struct creds other = us;
+
+	(void)state;
+	other.who.uid++;
+	assert_true(creds_same_user(&us, &us));
+	assert_false(creds_same_user(&us, &them));
+	assert_false(creds_same_user(&us, &other));
+	assert_true(principal_key(&us.who) != principal_key(&them.who));
+	assert_true(principal_key(&us.who) != principal_key(&other.who));
+}
+
+/* Return: the reason of the refusal, or OK. */
+static unsigned int call_out(struct bench *t)
+{
+	struct outgoing o = {.channel = "org.test.x",
+			     .answer = STREAM_ANSWER_LINE};
+	struct creds us = ours();
+	struct refusal why;
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	o.fd = fds[0];
+	if (outgoing_open(t->b, &o, &us, &why)) {
+		close(fds[1]);
+		return VMC_REASON_OK;
+	}
+	close(fds[0]);
+	close(fds[1]);
+	return why.reason;
+}
+
+/* The guest's user 1000 calls a listener of the host's user 1000. */
+static void fill_listener(struct bench *t, uint32_t n)
+{
+	vmc_stream h;
+
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(vmc_stream_open(t->peer, &h, "org.test.mine",
+						 0, &theirs, UID, 1,
+						 broker_now_us()),
+				 0);
+		move(t, 2);
+	}
+	move(t, 20);
+}
+
+/* Neither what a guest's user claims to be nor what the guest opens to a
+ * listener of the host's user takes of the host user's own. */
+static void the_peer_takes_no_quota_of_ours(void **state)
+{
+	static const char rule[] = "connect * * allow\n";
+	struct bench *t = *state;
+	uint32_t half = t->b->max_streams / 2;
+	char err[256];
+	struct stream *last = NULL;
+	struct channel *ch;
+	unsigned int n = 0;
+	struct policy *p;
+	int fds[2];
+
+	if (geteuid() == UID)
+		skip();
+	assert_int_equal(policy_new(&p, VMC_PRINCIPAL_HOST), 0);
+	assert_int_equal(policy_add_text(p, "test", rule, strlen(rule), NULL,
+					 err, sizeof(err)),
+			 0);
+	assert_int_equal(policy_seal(p), 0);
+	broker_set_policy(t->b, p);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(control_serve_peer(t->b, fds[0], &theirs), 0);
+	assert_int_equal(channel_add(t->b, &ch, CHANNEL_LISTENER,
+				     "org.test.mine", false, UID),
+			 0);
+	ch->conn = t->b->control.list;
+	fill_listener(t, half);
+	assert_int_equal(ch->waiting, half);
+	for (uint32_t i = 0; i < t->b->n_slots; i++) {
+		if (t->b->streams[i].state == STREAM_WAITING)
+			last = &t->b->streams[i];
+	}
+	assert_non_null(last);
+	assert_true(last->owner == principal_key(&theirs));
+	assert_int_equal(streams_from_uid(t->b, UID), 0);
+	while (call_out(t) == VMC_REASON_OK)
+		n++;
+	assert_int_equal(n, half);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +384,9 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(socket_is_not_retried, set_up,
 						tear_down),
+		cmocka_unit_test(users_of_two_sides_are_two),
+		cmocka_unit_test_setup_teardown(the_peer_takes_no_quota_of_ours,
+						set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("broker pump", tests, NULL, NULL);
