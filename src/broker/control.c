@@ -180,9 +180,19 @@ static bool conn_step(struct control_conn *c)
 	return c->fd >= 0;
 }
 
+/* Calls that wait come first: more of them may not fit. */
+static int wanted_events(const struct control_conn *c)
+{
+	if (c->out_off < c->out_len)
+		return UV_WRITABLE;
+	if (c->busy || c->eof || c->mode == CONTROL_RELOADING)
+		return 0;
+	return UV_READABLE;
+}
+
 static void conn_arm(struct control_conn *c)
 {
-	int events = c->out_off < c->out_len ? UV_WRITABLE : UV_READABLE;
+	int events = wanted_events(c);
 
 	if (c->fd < 0 || events == c->armed)
 		return;
@@ -191,15 +201,31 @@ static void conn_arm(struct control_conn *c)
 	uv_poll_start(&c->poll, events, on_poll);
 }
 
+/* Nothing comes any more and all is answered. An end also ends what goes on
+ * until then. */
+static bool is_finished(const struct control_conn *c)
+{
+	if (!c->eof || c->fd < 0)
+		return false;
+	if (c->mode == CONTROL_LISTENING || c->mode == CONTROL_MONITORING)
+		return true;
+	return c->mode == CONTROL_CALLS && c->out_off == c->out_len &&
+	       !c->produce;
+}
+
 void control_wake(struct control_conn *c)
 {
+	c->busy = false;
 	/* A connection that can always go on must not keep the loop. */
 	for (int i = 0; i < CALLS_BATCH; i++) {
-		if (!conn_step(c)) {
-			conn_arm(c);
-			return;
-		}
+		if (conn_step(c))
+			continue;
+		if (is_finished(c))
+			conn_close(c);
+		conn_arm(c);
+		return;
 	}
+	c->busy = true;
 	c->b->control_again = true;
 	pump_kick(c->b);
 	conn_arm(c);
@@ -229,8 +255,13 @@ static void conn_read(struct control_conn *c)
 	n = recv(c->fd, p, (size_t)room, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n < 0) {
 		conn_close(c);
+		return;
+	}
+	if (n == 0) {
+		/* Half-closed, perhaps: the answers still go out. */
+		c->eof = true;
 		return;
 	}
 	if (c->mode != CONTROL_CALLS) {

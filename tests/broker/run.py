@@ -735,6 +735,47 @@ def hostile_local_clients(p):
         s.close()
 
 
+def half_closed(directory, *texts):
+    """All that comes back after @texts and the end of writing."""
+    c = vmc.Control(directory)
+    for text in texts:
+        c.sock.sendall(text)
+    c.sock.shutdown(socket.SHUT_WR)
+    return vmc.read_all(c.sock).split(b"\0")[:-1]
+
+
+@test
+def calls_at_once_and_half_close(p):
+    """Every call is answered, however many there were and though the client
+    has closed its half by then."""
+    info = b'{"method":"org.vmchannel.Broker.GetInfo"}\0'
+    lists = (b'{"method":"org.vmchannel.Broker.List","more":true}\0'
+             b'{"method":"org.vmchannel.Broker.Streams","more":true}\0')
+    for d in (p.host, p.guest):
+        for n in (1, 31, 32, 33, 500, 4000):
+            equal(len(half_closed(d, info * n)), n)
+        equal(len(half_closed(d, lists * 1000)), 2000)
+        # What is answered later: also to calls behind it.
+        reload = b'{"method":"org.vmchannel.Broker.Reload"}\0'
+        equal(len(half_closed(d, reload)), 1)
+        equal(len(half_closed(d, reload + info, info * 50)), 52)
+        # The rest of a call that never came is no call.
+        equal(len(half_closed(d, info * 40 + b'{"method"')), 40)
+        # What goes on until the client's end ends now.
+        listen = (b'{"method":"org.vmchannel.Broker.Listen","more":true,'
+                  b'"parameters":{"channel":"org.test.half"}}\0')
+        equal(len(half_closed(d, info * 40 + listen)), 41)
+        monitor = b'{"method":"org.vmchannel.Broker.Monitor","more":true}\0'
+        equal(len(half_closed(d, info + monitor)), 1)
+        # A client that is gone altogether leaves nothing behind.
+        fds = fds_of(vmc.call(d, "GetInfo")["pid"])
+        for text in (info * 4000, reload, listen, monitor):
+            c = vmc.Control(d)
+            c.sock.sendall(text)
+            c.close()
+        vmc.wait_for(lambda: fds_of(vmc.call(d, "GetInfo")["pid"]) == fds)
+
+
 def fds_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
