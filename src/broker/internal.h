@@ -60,9 +60,11 @@
 /* Bytes of replies that wait for one connection; then it must read first. */
 #define CONTROL_OUT_MAX (2 * 65536)
 
-/* Local channels, and of one user other than the owner. */
-#define CHANNELS_MAX     1024
-#define CHANNELS_UID_MAX 128
+/* Local channels: as many names as a session holds by default; those of one
+ * user other than the owner; and what is kept free for the owner. */
+#define CHANNELS_MAX      256
+#define CHANNELS_UID_MAX  128
+#define CHANNELS_RESERVED 64
 /* Streams that wait for one channel's program: as many as connect at one
  * moment. Less than the peer's share of the table (224), so that one program
  * that takes nothing leaves some for other channels. */
@@ -184,7 +186,8 @@ struct channel *channel_find(struct broker *b, const char *name);
 /**
  * channel_add() - announce a name
  *
- * Return: 0, -EEXIST (in use), -ENOSPC (a limit; it was counted).
+ * Return: 0, -EEXIST (in use), -EDQUOT (too many of this user), -ENOSPC (too
+ * many at all); the limits were counted.
  */
 int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
 		const char *name, bool messages, uid_t uid);

@@ -77,10 +77,25 @@ def equal(a, b):
 
 def wait_channel(directory, name, present=True):
     def look():
-        names = [c["name"] for c in vmc.call(directory, "List")["channels"]
+        names = [c["name"] for c in channels(directory)
                  if c["side"] == "peer"]
         return (name in names) == present
     vmc.wait_for(look)
+
+
+def channels(directory):
+    c = vmc.Control(directory)
+    out = []
+    c.send("List", more=True)
+    while True:
+        out += c.reply()["channels"]
+        if not c.continues:
+            c.close()
+            return out
+
+
+def local_names(directory):
+    return [c["name"] for c in channels(directory) if c["side"] != "peer"]
 
 
 def ended(directory, ident):
@@ -287,6 +302,26 @@ def name_in_use(p):
     vmc.wait_for(lambda: "org.test.one" not in
                  [c["name"] for c in vmc.call(p.guest, "List")["channels"]])
     vmc.Listener(p.guest, "org.test.one").close()
+
+
+@test
+def too_many_channels(p):
+    """256 a side, one of them the broker's own and some the services'."""
+    have = len(local_names(p.guest))
+    held = [vmc.Listener(p.guest, f"org.test.n{i}") for i in range(256 - have)]
+    try:
+        vmc.Listener(p.guest, "org.test.more")
+        raise AssertionError("one channel too many")
+    except vmc.Error as e:
+        equal((e.name, e.params),
+              ("LimitReached", {"limit": "channels", "value": 256}))
+    equal(vmc.call(p.guest, "Stats")["broker"]["limit_channels"], 1)
+    # All of them are there for the other side.
+    wait_channel(p.host, f"org.test.n{255 - have}")
+    for lis in held:
+        lis.close()
+    wait_channel(p.host, "org.test.n0", False)
+    vmc.wait_for(lambda: len(local_names(p.guest)) == have)
 
 
 @test

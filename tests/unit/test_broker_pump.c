@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,13 +179,13 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static unsigned int names_of_peer(const struct bench *t)
+static unsigned int names_in(const struct vmc_session *s)
 {
 	const char *name;
 	uint32_t pos = 0, flags;
 	unsigned int n = 0;
 
-	while (vmc_name_next(t->b->session, &pos, &name, &flags))
+	while (vmc_name_next(s, &pos, &name, &flags))
 		n++;
 	return n;
 }
@@ -211,7 +212,7 @@ static void link_is_read_after_events(void **state)
 	move(t, 10);
 	for (int i = 0; i < 20 && t->b->again; i++)
 		turn(t);
-	assert_int_equal(names_of_peer(t), 0);
+	assert_int_equal(names_in(t->b->session), 0);
 
 	assert_int_equal(vmc_name_advertise(t->peer, "org.test.late", 0), 0);
 	peer_write(t);
@@ -219,7 +220,7 @@ static void link_is_read_after_events(void **state)
 	turn(t);
 	for (int i = 0; i < 4 && t->b->again; i++)
 		pump_run(t->b, broker_now_us());
-	assert_int_equal(names_of_peer(t), 1);
+	assert_int_equal(names_in(t->b->session), 1);
 	assert_false(t->b->link.readable);
 }
 
@@ -375,6 +376,44 @@ static void the_peer_takes_no_quota_of_ours(void **state)
 	close(fds[1]);
 }
 
+/* Return: how many channels of @uid were added before @ret_error. */
+static unsigned int add_channels(struct bench *t, uid_t uid, int *ret_error)
+{
+	char name[VMC_NAME_MAX + 1];
+	unsigned int n = 0;
+
+	do {
+		snprintf(name, sizeof(name), "org.test.u%u.n%u",
+			 (unsigned int)uid, n);
+		*ret_error = channel_add(t->b, NULL, CHANNEL_SERVICE, name,
+					 false, uid);
+	} while (*ret_error == 0 && ++n <= CHANNELS_MAX);
+	return n;
+}
+
+static void channels_have_limits(void **state)
+{
+	struct bench *t = *state;
+	int err;
+
+	assert_int_equal(add_channels(t, UID, &err), CHANNELS_UID_MAX);
+	assert_int_equal(err, -EDQUOT);
+	assert_int_equal(t->b->count.limit_channels, 1);
+	/* Another user has what is left to users, the owner all the rest; one
+	 * is the broker's own. */
+	assert_int_equal(add_channels(t, UID + 1, &err),
+			 CHANNELS_MAX - CHANNELS_RESERVED - CHANNELS_UID_MAX);
+	assert_int_equal(err, -ENOSPC);
+	assert_int_equal(t->b->count.limit_channels, 2);
+	assert_int_equal(add_channels(t, t->b->owner, &err),
+			 CHANNELS_RESERVED - 1);
+	assert_int_equal(err, -ENOSPC);
+	assert_int_equal(t->b->count.limit_channels, 3);
+	/* The peer learns all of them. */
+	move(t, 100);
+	assert_int_equal(names_in(t->peer), CHANNELS_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +426,8 @@ int main(void)
 		cmocka_unit_test(users_of_two_sides_are_two),
 		cmocka_unit_test_setup_teardown(the_peer_takes_no_quota_of_ours,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(channels_have_limits, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests_name("broker pump", tests, NULL, NULL);
