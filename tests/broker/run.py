@@ -15,6 +15,7 @@ import threading
 import time
 
 import vmc
+from vmc import (ended, equal, local_names, streams, test, wait_channel)
 
 HOST_BROKER, AGENT = sys.argv[1], sys.argv[2]
 BIG = int(os.environ.get("VMC_TEST_BYTES", 64 << 20))
@@ -61,48 +62,6 @@ class Pair:
 
     def sides(self):
         return ((self.host, self.guest), (self.guest, self.host))
-
-
-TESTS = []
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-def equal(a, b):
-    assert a == b, f"{a!r} != {b!r}"
-
-
-def wait_channel(directory, name, present=True):
-    def look():
-        names = [c["name"] for c in channels(directory)
-                 if c["side"] == "peer"]
-        return (name in names) == present
-    vmc.wait_for(look)
-
-
-def channels(directory):
-    c = vmc.Control(directory)
-    out = []
-    c.send("List", more=True)
-    while True:
-        out += c.reply()["channels"]
-        if not c.continues:
-            c.close()
-            return out
-
-
-def local_names(directory):
-    return [c["name"] for c in channels(directory) if c["side"] != "peer"]
-
-
-def ended(directory, ident):
-    def look():
-        s = vmc.call(directory, "StreamStatus", id=ident)["stream"]
-        return s if s["state"] == "ended" else None
-    return vmc.wait_for(look)
 
 
 @test
@@ -468,7 +427,7 @@ def a_reader_that_never_reads(p):
 
 
 @test
-def two_hundred_streams(p):
+def two_hundredstreams(p):
     n = 200
     for here, there in p.sides():
         lis = vmc.Listener(there, "org.test.many")
@@ -487,24 +446,13 @@ def two_hundred_streams(p):
             b.sendall(b"back %d\n" % i)
         for i, (s, b) in enumerate(pairs):
             equal(vmc.line(s), f"back {i}\n")
-        equal(len([s for s in _streams(here) if s["state"] == "open"]), n)
+        equal(len([s for s in streams(here) if s["state"] == "open"]), n)
         for s, b in pairs:
             s.close()
             b.close()
-        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
         lis.close()
         wait_channel(here, "org.test.many", False)
-
-
-def _streams(directory):
-    c = vmc.Control(directory)
-    out = []
-    c.send("Streams", more=True)
-    while True:
-        out += c.reply()["streams"]
-        if not c.continues:
-            c.close()
-            return out
 
 
 def knock(directory, name, n):
@@ -548,7 +496,7 @@ def two_hundred_at_the_same_moment(p):
         # All of them wait for the one program that listens.
         for i, s in enumerate(socks):
             s.sendall(b"CONNECT org.test.rush\nnumber %d\n" % i)
-        vmc.wait_for(lambda: len(_streams(there)) == n)
+        vmc.wait_for(lambda: len(streams(there)) == n)
         taken = [lis.accept()[0] for _ in range(n)]
         for s in socks:
             assert vmc.line(s).startswith("OK ")
@@ -557,7 +505,7 @@ def two_hundred_at_the_same_moment(p):
         equal((refused(here), refused(there)), before)
         for s in socks + taken:
             s.close()
-        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
         lis.close()
         wait_channel(here, "org.test.rush", False)
 
@@ -578,7 +526,7 @@ def more_than_may_wait_are_refused_and_counted(p):
         s.close()
     lis.close()
     wait_channel(p.host, "org.test.full", False)
-    vmc.wait_for(lambda: not _streams(p.host) and not _streams(p.guest))
+    vmc.wait_for(lambda: not streams(p.host) and not streams(p.guest))
 
 
 @test
@@ -887,7 +835,7 @@ def descriptors_and_urgent_bytes(p):
             c.sock.sendall(b'annel.Broker.GetInfo"}\0')
             equal(c.reply()["link"], "up")
             c.close()
-        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
         lis.close()
         wait_channel(here, "org.test.odd", False)
         vmc.wait_for(lambda: fds_of(pid) == fds)
@@ -958,8 +906,7 @@ def ends_in_order(p):
 
 def main():
     failed = 0
-    wanted = sys.argv[3:]
-    tests = [t for t in TESTS if not wanted or t.__name__ in wanted]
+    tests = vmc.chosen(sys.argv[3:])
     print(f"1..{len(tests)}")
     with tempfile.TemporaryDirectory(prefix="vmc") as top:
         p = Pair(top)
@@ -969,11 +916,8 @@ def main():
                 print(f"ok {i} {fn.__name__}", flush=True)
             except Exception as e:  # any failure is a failed test
                 failed += 1
-                where = e.__traceback__
-                while where.tb_next:
-                    where = where.tb_next
-                print(f"not ok {i} {fn.__name__}\n#   {type(e).__name__}: {e}"
-                      f" (line {where.tb_lineno})", flush=True)
+                print(f"not ok {i} {fn.__name__}", flush=True)
+                vmc.say_why(e)
         for q in p.procs.values():
             q.kill()
     return failed > 0

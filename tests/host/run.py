@@ -19,6 +19,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "broker"))
 import vmc  # noqa: E402
+from vmc import Skip, ended, equal, has, test, wait_channel  # noqa: E402
 
 VMCHANNELD, AGENT, MANPAGE = sys.argv[1:4]
 SANITIZED = bool(os.environ.get("VMC_TEST_SANITIZED"))
@@ -206,41 +207,6 @@ class Bench:
         if self.qemu:
             self.qemu.close()
         self.log.close()
-
-
-TESTS = []
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-class Skip(Exception):
-    pass
-
-
-def equal(a, b):
-    assert a == b, f"{a!r} != {b!r}"
-
-
-def has(text, part):
-    assert part in text, f"{part!r} is not in {text!r}"
-
-
-def wait_channel(directory, name, present=True):
-    def look():
-        names = [c["name"] for c in vmc.call(directory, "List")["channels"]
-                 if c["side"] == "peer"]
-        return (name in names) == present
-    vmc.wait_for(look)
-
-
-def ended(directory, ident):
-    def look():
-        s = vmc.call(directory, "StreamStatus", id=ident)["stream"]
-        return s if s["state"] == "ended" else None
-    return vmc.wait_for(look)
 
 
 def gone(pid):
@@ -944,23 +910,19 @@ def run_one(n, fn):
             print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
             return True
         except Exception as e:  # every failure is a test's
-            print(f"not ok {n} - {fn.__name__}: {type(e).__name__} {e}",
-                  flush=True)
+            print(f"not ok {n} - {fn.__name__}", flush=True)
             for line in b.logged().splitlines()[-15:]:
                 print(f"#   {line}")
-            tb = e.__traceback__
-            while tb:
-                print(f"#   line {tb.tb_lineno} {tb.tb_frame.f_code.co_name}")
-                tb = tb.tb_next
+            vmc.say_why(e)
             return False
         finally:
             b.close()
 
 
 def main():
-    chosen = [t for t in TESTS if t.__name__ in sys.argv[4:]] or TESTS
-    print(f"1..{len(chosen)}", flush=True)
-    results = [run_one(n, fn) for n, fn in enumerate(chosen, 1)]
+    tests = vmc.chosen(sys.argv[4:])
+    print(f"1..{len(tests)}", flush=True)
+    results = [run_one(n, fn) for n, fn in enumerate(tests, 1)]
     sys.exit(0 if all(results) else 1)
 
 
