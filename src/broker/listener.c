@@ -33,7 +33,7 @@ static void pause_on(struct listener *l, int err)
 	broker_sweep_need(b);
 }
 
-static void let_in(struct listener *l, int fd)
+static void welcome(struct listener *l, int fd)
 {
 	struct creds creds;
 
@@ -64,7 +64,7 @@ static void on_callers(uv_poll_t *h, int status, int events)
 				pause_on(l, errno);
 			return;
 		}
-		let_in(l, fd);
+		welcome(l, fd);
 	}
 }
 
@@ -78,14 +78,14 @@ void listener_sweep(struct listener *l)
 }
 
 int listener_init(struct listener *l, struct broker *b, int fd,
-		  listener_let_in_fn *fn)
+		  listener_let_in_fn *let_in)
 {
 	int r = uv_poll_init(b->loop, &l->poll, fd);
 
 	if (r < 0)
 		return r;
 	l->b = b;
-	l->let_in = fn;
+	l->let_in = let_in;
 	l->poll.data = l;
 	b->n_handles++;
 	return uv_poll_start(&l->poll, UV_READABLE, on_callers);

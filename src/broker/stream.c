@@ -363,6 +363,7 @@ static size_t read_early(struct stream *st, uint8_t *buf, size_t len)
 
 /* Descriptors cannot cross: there is no room for them, so the kernel closes
  * them. A read ends behind them, which is not the end of what is there. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg() writes to it. */
 static ssize_t read_program(const struct stream *st, uint8_t *buf, size_t len,
 			    bool *ret_more)
 {
