@@ -180,12 +180,12 @@ static bool conn_step(struct control_conn *c)
 	return c->fd >= 0;
 }
 
-/* Calls that wait come first: more of them may not fit. */
+/* Replies go before more calls; what follows Reload waits for its answer. */
 static int wanted_events(const struct control_conn *c)
 {
 	if (c->out_off < c->out_len)
 		return UV_WRITABLE;
-	if (c->busy || c->eof || c->mode == CONTROL_RELOADING)
+	if (c->eof || c->mode == CONTROL_RELOADING)
 		return 0;
 	return UV_READABLE;
 }
@@ -215,7 +215,6 @@ static bool is_finished(const struct control_conn *c)
 
 void control_wake(struct control_conn *c)
 {
-	c->busy = false;
 	/* A connection that can always go on must not keep the loop. */
 	for (int i = 0; i < CALLS_BATCH; i++) {
 		if (conn_step(c))
@@ -225,7 +224,6 @@ void control_wake(struct control_conn *c)
 		conn_arm(c);
 		return;
 	}
-	c->busy = true;
 	c->b->control_again = true;
 	pump_kick(c->b);
 	conn_arm(c);

@@ -41,7 +41,6 @@ struct control_conn {
 	int fd;    /* -1: on its way out */
 	int armed; /* events asked of libuv */
 	bool unreserved;
-	bool busy;   /* calls wait for the next turn */
 	bool eof;    /* the client sends no more */
 	bool oneway; /* the present call wants no reply */
 	bool more;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """run.py HOST_BROKER AGENT - two brokers, real processes, no VM; TAP."""
+import contextlib
 import errno
 import hashlib
 import os
@@ -18,6 +19,7 @@ import vmc
 from vmc import (ended, equal, local_names, streams, test, wait_channel)
 
 HOST_BROKER, AGENT = sys.argv[1], sys.argv[2]
+OTHER_UID = 54321
 BIG = int(os.environ.get("VMC_TEST_BYTES", 64 << 20))
 
 
@@ -841,6 +843,114 @@ def descriptors_and_urgent_bytes(p):
         vmc.wait_for(lambda: fds_of(pid) == fds)
 
 
+@contextlib.contextmanager
+def another_user(uid=OTHER_UID):
+    """What is connected here is connected by @uid."""
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def error_of(conn, method, params=None, **flags):
+    try:
+        conn.call(method, params, **flags)
+    except vmc.Error as e:
+        return e.name
+    return None
+
+
+@test
+def other_users_have_their_own_only(p):
+    if os.geteuid() != 0:
+        raise vmc.Skip("needs root to be two users")
+    os.chmod(p.top, 0o755)
+    os.chmod(f"{p.top}/g", 0o755)
+    with another_user():
+        other = vmc.Control(p.guest)
+        theirs = vmc.Listener(p.guest, "org.test.theirs")
+    mine = vmc.Listener(p.guest, "org.test.mine")
+    wait_channel(p.host, "org.test.mine")
+    wait_channel(p.host, "org.test.theirs")
+    # The owner's methods, and questions about somebody else.
+    equal(error_of(other, "Reload"), "NotAllowed")
+    ask = {"operation": "connect", "channel": "org.test.x"}
+    for side, uid, error in (("guest", OTHER_UID, None),
+                             ("guest", OTHER_UID + 1, "NotAllowed"),
+                             ("host", OTHER_UID, "NotAllowed")):
+        who = {"side": side, "uid": uid, "gid": uid}
+        equal((side, uid, error_of(other, "CheckPolicy",
+                                   {**ask, "caller": who})),
+              (side, uid, error))
+    # A stream of another user: not shown, and a token does not help.
+    a = socket.socket(socket.AF_UNIX)
+    a.settimeout(vmc.TIMEOUT)
+    a.connect(f"{p.host}/connect")
+    a.sendall(b"CONNECT org.test.mine\n")
+    info = mine.waiting()
+    equal(error_of(other, "Accept", {"token": info["token"]}, upgrade=True),
+          "NoSuchToken")
+    equal(error_of(other, "Reject", {"token": info["token"]}), "NoSuchToken")
+    c, _, d, info = vmc.join(p.host, theirs)  # the owner takes theirs
+    with another_user():
+        equal([s["id"] for s in streams(p.guest)], [])
+    equal(error_of(other, "StreamStatus", {"id": info["id"]}), "NoSuchStream")
+    equal(len(streams(p.guest)), 2)
+    for s in (a, c, d, other, mine, theirs):
+        s.close()
+    wait_channel(p.host, "org.test.mine", False)
+    vmc.wait_for(lambda: not streams(p.guest) and not streams(p.host))
+
+
+@test
+def other_users_are_limited(p):
+    """256 connections of one user, 640 of several; then the owner is still
+    let in."""
+    if os.geteuid() != 0:
+        raise vmc.Skip("needs root to be two users")
+    before = refused(p.guest)["limit_control"]
+    held = []
+    for i, n in enumerate((256, 256, 640 - 512)):
+        with another_user(OTHER_UID + i):
+            held += knock(p.guest, "control", n)
+            late = knock(p.guest, "control", 2)
+        for s in late:
+            equal(s.recv(1), b"")
+            s.close()
+        equal(refused(p.guest)["limit_control"] - before, 2 * (i + 1))
+    for s in held:
+        s.close()
+
+
+@test
+def a_listener_that_does_not_read(p):
+    """It is told of each caller; when it has missed too many it is let go."""
+    lis = vmc.Listener(p.guest, "org.test.deaf")
+    wait_channel(p.host, "org.test.deaf")
+    stats = vmc.Control(p.guest)
+
+    def let_go():
+        return stats.call("Stats")["broker"]["limit_control_out"]
+    before = let_go()
+    for _ in range(40):
+        socks = knock(p.host, "connect", 200)
+        for s in socks:
+            s.sendall(b"CONNECT org.test.deaf\n")
+        vmc.wait_for(lambda: let_go() > before or len(streams(p.guest)) == 200)
+        for s in socks:
+            s.close()
+        vmc.wait_for(lambda: not streams(p.host) and not streams(p.guest))
+        if let_go() > before:
+            break
+    equal(let_go() - before, 1)
+    wait_channel(p.host, "org.test.deaf", False)
+    lis.close()
+    stats.close()
+
+
 @test
 def the_link_is_cut(p):
     lis = vmc.Listener(p.guest, "org.test.cut")
@@ -914,6 +1024,8 @@ def main():
             try:
                 fn(p)
                 print(f"ok {i} {fn.__name__}", flush=True)
+            except vmc.Skip as e:
+                print(f"ok {i} {fn.__name__} # SKIP {e}", flush=True)
             except Exception as e:  # any failure is a failed test
                 failed += 1
                 print(f"not ok {i} {fn.__name__}", flush=True)

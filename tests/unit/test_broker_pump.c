@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "broker/control.h"
@@ -296,6 +297,22 @@ static void users_of_two_sides_are_two(void **state)
 	assert_true(principal_key(&us.who) != principal_key(&other.who));
 }
 
+/* Whatever a caller at the other side claims, it does not own this broker. */
+static void only_ours_own_the_broker(void **state)
+{
+	const struct broker b = {.owner = UID};
+	struct creds us = ours(), them = {.peer = true, .who = theirs};
+
+	(void)state;
+	assert_true(creds_is_owner(&b, &us));
+	assert_false(creds_is_owner(&b, &them));
+	us.who.uid = them.who.uid = 0;
+	assert_true(creds_is_owner(&b, &us));
+	assert_false(creds_is_owner(&b, &them));
+	us.who.uid = UID + 1;
+	assert_false(creds_is_owner(&b, &us));
+}
+
 /* Return: the reason of the refusal, or OK. */
 static unsigned int call_out(struct bench *t)
 {
@@ -414,6 +431,49 @@ static void channels_have_limits(void **state)
 	assert_int_equal(names_in(t->peer), CHANNELS_MAX);
 }
 
+/* ---- what waits too long ---------------------------------------------- */
+
+static void a_call_without_its_line_times_out(void **state)
+{
+	static const char answer[] = "ERR timeout no line came\n";
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct bench *t = *state;
+	char text[64] = "";
+	uint64_t before;
+	int fd;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/connect", t->dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
+	before = broker_now_us() / 1000u;
+	while (t->b->connect.n == 0)
+		uv_run(&t->loop, UV_RUN_ONCE);
+	assert_true(connect_server_sweep(t->b, before + CONNECT_LINE_MS - 1));
+	assert_int_equal(t->b->count.limit_connect_time, 0);
+	assert_false(connect_server_sweep(t->b, broker_now_us() / 1000u +
+							CONNECT_LINE_MS));
+	assert_int_equal(t->b->count.limit_connect_time, 1);
+	assert_int_equal(recv(fd, text, sizeof(text) - 1, 0),
+			 sizeof(answer) - 1);
+	assert_string_equal(text, answer);
+	close(fd);
+}
+
+static void a_stream_that_nobody_takes_times_out(void **state)
+{
+	struct bench *t = *state;
+	struct stream *st = stream_new(t->b, STREAM_WAITING);
+	uint64_t since = st->since_ms;
+
+	assert_true(streams_sweep(t->b, since + ACCEPT_MS - 1));
+	assert_int_equal(st->state, STREAM_WAITING);
+	assert_int_equal(t->b->count.limit_accept_time, 0);
+	assert_false(streams_sweep(t->b, since + ACCEPT_MS));
+	assert_int_equal(st->state, STREAM_FREE);
+	assert_int_equal(t->b->count.limit_accept_time, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,10 +484,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(socket_is_not_retried, set_up,
 						tear_down),
 		cmocka_unit_test(users_of_two_sides_are_two),
+		cmocka_unit_test(only_ours_own_the_broker),
 		cmocka_unit_test_setup_teardown(the_peer_takes_no_quota_of_ours,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(channels_have_limits, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_call_without_its_line_times_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_stream_that_nobody_takes_times_out, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests_name("broker pump", tests, NULL, NULL);
