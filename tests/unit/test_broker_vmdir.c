@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_broker_vmdir.c - the VM's directory; the agent's port look-up
+ * test_broker_vmdir.c - the VM's directory; the agent's port look-up and its
+ * settings
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,14 +12,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
 #include "guest/find_port.h"
+#include "guest/settings.h"
 #include "guest/uevent.h"
 
 static void path_names(void **state)
@@ -280,6 +284,79 @@ static void uevents_are_told_apart(void **state)
 	assert_false(uevent_is_port("SUBSYSTEM=virtio-port", 21));
 }
 
+/* Any program may send to such a socket; only the kernel's word counts. */
+static void uevents_are_the_kernels(void **state)
+{
+	static const char text[] = "add@/x\0SUBSYSTEM=virtio-ports";
+	struct sockaddr_nl addr = {.nl_family = AF_NETLINK};
+	socklen_t len = sizeof(addr);
+	int fds[2], forger, reader;
+
+	(void)state;
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_false(uevent_drain(fds[0]));
+	assert_int_equal(send(fds[1], text, sizeof(text), 0), sizeof(text));
+	assert_true(uevent_drain(fds[0])); /* its sender has no number */
+	close(fds[0]);
+	close(fds[1]);
+
+	reader = socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK,
+			NETLINK_USERSOCK);
+	forger = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_USERSOCK);
+	if (reader < 0 || forger < 0)
+		skip();
+	assert_int_equal(bind(reader, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
+	assert_int_equal(getsockname(reader, (struct sockaddr *)&addr, &len),
+			 0);
+	assert_int_equal(sendto(forger, text, sizeof(text), 0,
+				(struct sockaddr *)&addr, sizeof(addr)),
+			 sizeof(text));
+	assert_false(uevent_drain(reader));
+	close(reader);
+	close(forger);
+}
+
+/* ---- the agent's settings ---------------------------------------------- */
+
+static void put_service(const char *dir, const char *text)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/org.test.x.conf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* Whoever needs no other user gives up the right to become one. */
+static void settings_know_who_needs_users(void **state)
+{
+	char dir[PATH_MAX], path[PATH_MAX + 32], err[SETTINGS_ERROR_MAX];
+	struct settings s;
+
+	snprintf(dir, sizeof(dir), "%s/services.d", (const char *)*state);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	put_service(dir, "[Service]\nCommand=/bin/cat\n");
+	assert_int_equal(settings_load(&s, *state, err, sizeof(err)), 0);
+	assert_int_equal(s.services->n, 1);
+	assert_false(s.switch_user);
+	settings_done(&s);
+	put_service(dir, "[Service]\nCommand=/bin/cat\nUser=nobody\n");
+	assert_int_equal(settings_load(&s, *state, err, sizeof(err)), 0);
+	assert_true(s.switch_user);
+	settings_done(&s);
+	put_service(dir, "nonsense\n");
+	assert_true(settings_load(&s, *state, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "org.test.x.conf:1: "));
+	snprintf(path, sizeof(path), "%s/org.test.x.conf", dir);
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +374,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ports_are_found_by_name,
 						make_top, remove_top),
 		cmocka_unit_test(uevents_are_told_apart),
+		cmocka_unit_test(uevents_are_the_kernels),
+		cmocka_unit_test_setup_teardown(settings_know_who_needs_users,
+						make_top, remove_top),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
