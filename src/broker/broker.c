@@ -6,12 +6,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "broker/internal.h"
+
+/* How long broker_stop() waits for a link that takes nothing, and how often it
+ * looks. */
+#define STOP_FLUSH_MS 500u
+#define STOP_STEP_MS  5
 
 #define SESSION_ALIGN 64
 
@@ -119,6 +125,23 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
 	return 0;
 }
 
+/* A link that is full takes the goodbye when the other end has read: without
+ * it the peer would wait for us to come back. */
+static void flush_last(struct broker *b, uint64_t now_us)
+{
+	uint64_t end_us = now_us + STOP_FLUSH_MS * 1000u;
+
+	while (!link_flush(b, now_us) && b->link.fd >= 0 && now_us < end_us) {
+		struct pollfd p = {.fd = b->link.fd, .events = POLLOUT};
+
+		poll(&p, 1, STOP_STEP_MS);
+		if (p.revents & (POLLERR | POLLHUP))
+			return;
+		link_set_writable(b, true);
+		now_us = broker_now_us();
+	}
+}
+
 void broker_stop(struct broker *b)
 {
 	uint64_t now_us = broker_now_us();
@@ -128,8 +151,7 @@ void broker_stop(struct broker *b)
 	vmc_session_bye(b->session, VMC_REASON_SHUTDOWN, now_us);
 	while (vmc_session_next_event(b->session, &ev, now_us))
 		session_event(b, &ev, now_us);
-	/* What the link does not take now, the peer learns from its end. */
-	link_flush(b, now_us);
+	flush_last(b, now_us);
 	broker_link_detach(b);
 }
 

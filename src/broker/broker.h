@@ -118,15 +118,21 @@ void broker_event(struct broker *b, const char *type, const char *port);
  */
 int vmdir_path(char *ret, size_t size, const char *dir, const char *vm);
 
+#define VMDIR_ERROR_MAX 256
+
 /**
  * vmdir_claim() - create the directory, take its lock, bind both sockets
- * @mode: of the sockets (0600 or 0666); the directory gets the x bits to go
- *        with it
+ * @mode: of the sockets (0600 or 0666); the directory gets the r and x bits to
+ *        go with it. One that exists keeps its mode: it must be ours, closed
+ *        to other writers and open to the sockets' users.
  * @ret_fds: lock, control, connect; close-on-exec, sockets non-blocking
+ * @err: VMDIR_ERROR_MAX bytes are enough; on error what is wrong with a
+ *       directory that was there and what to do, or ""
  *
  * Return: 0, -EBUSY (a living daemon holds it), or another negative errno.
  */
-int vmdir_claim(const char *path, mode_t mode, int ret_fds[3]);
+int vmdir_claim(const char *path, mode_t mode, int ret_fds[3], char *err,
+		size_t size);
 /* Removes what vmdir_claim() made. */
 void vmdir_release(const char *path, const int fds[3]);
 

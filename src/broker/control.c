@@ -12,8 +12,6 @@
 
 #include "broker/log.h"
 
-/* New connections per wake-up; the others wait in the backlog. */
-#define ACCEPT_BATCH 16
 /* Calls of one connection per wake-up. */
 #define CALLS_BATCH 32
 
@@ -182,9 +180,19 @@ static bool conn_step(struct control_conn *c)
 	return c->fd >= 0;
 }
 
+/* Replies go before more calls; what follows Reload waits for its answer. */
+static int wanted_events(const struct control_conn *c)
+{
+	if (c->out_off < c->out_len)
+		return UV_WRITABLE;
+	if (c->eof || c->mode == CONTROL_RELOADING)
+		return 0;
+	return UV_READABLE;
+}
+
 static void conn_arm(struct control_conn *c)
 {
-	int events = c->out_off < c->out_len ? UV_WRITABLE : UV_READABLE;
+	int events = wanted_events(c);
 
 	if (c->fd < 0 || events == c->armed)
 		return;
@@ -193,14 +201,28 @@ static void conn_arm(struct control_conn *c)
 	uv_poll_start(&c->poll, events, on_poll);
 }
 
+/* Nothing comes any more and all is answered. An end also ends what goes on
+ * until then. */
+static bool is_finished(const struct control_conn *c)
+{
+	if (!c->eof || c->fd < 0)
+		return false;
+	if (c->mode == CONTROL_LISTENING || c->mode == CONTROL_MONITORING)
+		return true;
+	return c->mode == CONTROL_CALLS && c->out_off == c->out_len &&
+	       !c->produce;
+}
+
 void control_wake(struct control_conn *c)
 {
 	/* A connection that can always go on must not keep the loop. */
 	for (int i = 0; i < CALLS_BATCH; i++) {
-		if (!conn_step(c)) {
-			conn_arm(c);
-			return;
-		}
+		if (conn_step(c))
+			continue;
+		if (is_finished(c))
+			conn_close(c);
+		conn_arm(c);
+		return;
 	}
 	c->b->control_again = true;
 	pump_kick(c->b);
@@ -231,8 +253,13 @@ static void conn_read(struct control_conn *c)
 	n = recv(c->fd, p, (size_t)room, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n < 0) {
 		conn_close(c);
+		return;
+	}
+	if (n == 0) {
+		/* Half-closed, perhaps: the answers still go out. */
+		c->eof = true;
 		return;
 	}
 	if (c->mode != CONTROL_CALLS) {
@@ -286,12 +313,12 @@ static int conn_new(struct broker *b, int fd, const struct creds *creds)
 	return 0;
 }
 
-static unsigned int conns_of_uid(const struct broker *b, uid_t uid)
+static unsigned int conns_of(const struct broker *b, const struct creds *who)
 {
 	unsigned int n = 0;
 
 	for (const struct control_conn *c = b->control.list; c; c = c->next)
-		n += c->creds.who.uid == uid;
+		n += creds_same_user(&c->creds, who);
 	return n;
 }
 
@@ -304,7 +331,7 @@ static bool is_full(struct broker *b, const struct creds *creds)
 		full = s->n >= CONTROL_MAX;
 	else
 		full = s->n_unreserved >= CONTROL_MAX - CONTROL_RESERVED ||
-		       conns_of_uid(b, creds->who.uid) >= CONTROL_UID_MAX;
+		       conns_of(b, creds) >= CONTROL_UID_MAX;
 	b->count.limit_control += full;
 	return full;
 }
@@ -319,65 +346,19 @@ int control_serve_peer(struct broker *b, int fd,
 	return conn_new(b, fd, &creds);
 }
 
-static void accept_one(struct broker *b, int fd)
+static bool let_in(struct broker *b, int fd, const struct creds *creds)
 {
-	struct creds creds;
-
-	if (creds_get(b, fd, &creds) < 0) {
-		close(fd);
-		return;
-	}
-	if (is_full(b, &creds) || conn_new(b, fd, &creds) < 0) {
-		creds_done(&creds);
-		close(fd);
-	}
-}
-
-static void on_listening(uv_poll_t *h, int status, int events)
-{
-	struct broker *b = h->data;
-	int listening;
-
-	(void)events;
-	if (status < 0 || uv_fileno((uv_handle_t *)h, &listening) < 0)
-		return;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(listening, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0) {
-			broker_accept_failed(b, h, &b->control.paused);
-			return;
-		}
-		accept_one(b, fd);
-	}
-}
-
-void control_server_sweep(struct broker *b)
-{
-	if (!b->control.paused)
-		return;
-	b->control.paused = false;
-	b->touched = true;
-	uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
+	return !is_full(b, creds) && conn_new(b, fd, creds) == 0;
 }
 
 int control_server_init(struct broker *b, int fd)
 {
-	int r = uv_poll_init(b->loop, &b->control.poll, fd);
-
-	if (r < 0)
-		return r;
-	b->control.poll.data = b;
-	b->n_handles++;
-	return uv_poll_start(&b->control.poll, UV_READABLE, on_listening);
+	return listener_init(&b->control.listener, b, fd, let_in);
 }
 
 void control_server_close(struct broker *b)
 {
-	if (!b->control.poll.data)
-		return;
-	uv_close((uv_handle_t *)&b->control.poll, broker_handle_closed);
+	listener_close(&b->control.listener);
 	while (b->control.list)
 		conn_close(b->control.list);
 }

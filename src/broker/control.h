@@ -41,6 +41,7 @@ struct control_conn {
 	int fd;    /* -1: on its way out */
 	int armed; /* events asked of libuv */
 	bool unreserved;
+	bool eof;    /* the client sends no more */
 	bool oneway; /* the present call wants no reply */
 	bool more;
 	enum control_mode mode;

@@ -128,13 +128,18 @@ void method_connect(struct control_call *call)
 
 static void not_added(struct control_call *call, const char *channel, int r)
 {
+	bool of_user = r == -EDQUOT;
+
 	if (r == -EEXIST)
 		call_error(call, "NameInUse",
 			   json_pack("{s:s}", "channel", channel));
 	else
-		call_error(call, "LimitReached",
-			   json_pack("{s:s,s:i}", "limit", "channels", "value",
-				     CHANNELS_MAX));
+		call_error(
+			call, "LimitReached",
+			json_pack("{s:s,s:i}", "limit",
+				  of_user ? "channels-of-user" : "channels",
+				  "value",
+				  of_user ? CHANNELS_UID_MAX : CHANNELS_MAX));
 }
 
 void method_listen(struct control_call *call)

@@ -68,6 +68,16 @@ bool creds_is_owner(const struct broker *b, const struct creds *c)
 	return !c->peer && (c->who.uid == 0 || c->who.uid == b->owner);
 }
 
+bool creds_same_user(const struct creds *a, const struct creds *b)
+{
+	return principal_key(&a->who) == principal_key(&b->who);
+}
+
+uint64_t principal_key(const struct vmc_principal *who)
+{
+	return (uint64_t)who->kind << 32 | who->uid;
+}
+
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
 		 struct policy_verdict *ret)

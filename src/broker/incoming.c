@@ -246,7 +246,7 @@ void incoming_open(struct broker *b, const struct vmc_event *ev)
 	st->h = ev->stream;
 	st->messages = ch->messages;
 	st->caller = creds_of_peer(b, &ev->principal).who;
-	st->owner = st->caller.uid;
+	st->owner = principal_key(&st->caller);
 	st->weight = v.weight;
 	st->channel = ch;
 	strcpy(st->name, ev->name);

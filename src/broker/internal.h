@@ -38,15 +38,17 @@
 #include <vmchannel/session.h>
 
 #include "broker/broker.h"
+#include "broker/listener.h"
 #include "broker/msgcheck.h"
 #include "broker/policy.h"
 #include "broker/services.h"
 
 /* ---- limits; each has a counter in BROKER_COUNTERS ------------------- */
 
-/* Half-made calls on "connect"; a line takes microseconds. */
-#define CONNECT_PENDING_MAX     256
-#define CONNECT_PENDING_UID_MAX 64
+/* Half-made calls on "connect"; a line takes microseconds, but a whole fleet
+ * of programs may be started at one moment. Each holds some 400 bytes. */
+#define CONNECT_PENDING_MAX     512
+#define CONNECT_PENDING_UID_MAX 256
 #define CONNECT_LINE_MAX        128 /* docs/architecture.md */
 #define CONNECT_LINE_MS         10000
 
@@ -58,11 +60,15 @@
 /* Bytes of replies that wait for one connection; then it must read first. */
 #define CONTROL_OUT_MAX (2 * 65536)
 
-/* Local channels, and of one user other than the owner. */
-#define CHANNELS_MAX     1024
-#define CHANNELS_UID_MAX 128
-/* Streams that wait for one channel's program. */
-#define BACKLOG_MAX 64
+/* Local channels: as many names as a session holds by default; those of one
+ * user other than the owner; and what is kept free for the owner. */
+#define CHANNELS_MAX      256
+#define CHANNELS_UID_MAX  128
+#define CHANNELS_RESERVED 64
+/* Streams that wait for one channel's program: as many as connect at one
+ * moment. Less than the peer's share of the table (224), so that one program
+ * that takes nothing leaves some for other channels. */
+#define BACKLOG_MAX 208
 /* A stream nobody takes is refused after this. */
 #define ACCEPT_MS 30000
 
@@ -138,6 +144,11 @@ struct creds {
 int creds_get(const struct broker *b, int fd, struct creds *ret);
 void creds_done(struct creds *c);
 bool creds_is_owner(const struct broker *b, const struct creds *c);
+/* creds_same_user() - the same user of the same side: user 1000 of the guest
+ * and user 1000 of the host share no quota */
+bool creds_same_user(const struct creds *a, const struct creds *b);
+/* principal_key() - the number of a user of either side, for the scheduler */
+uint64_t principal_key(const struct vmc_principal *who);
 /* creds_check() - ask the policy about a caller */
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
@@ -175,7 +186,8 @@ struct channel *channel_find(struct broker *b, const char *name);
 /**
  * channel_add() - announce a name
  *
- * Return: 0, -EEXIST (in use), -ENOSPC (a limit; it was counted).
+ * Return: 0, -EEXIST (in use), -EDQUOT (too many of this user), -ENOSPC (too
+ * many at all); the limits were counted.
  */
 int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
 		const char *name, bool messages, uid_t uid);
@@ -209,7 +221,8 @@ struct stream {
 	bool writable;   /* the socket took all so far */
 	bool wants_room; /* an event is to say when it takes more */
 	bool starved;    /* the kernel had no memory; the sweep tries again */
-	bool hup;        /* its writer is done: read until 0 */
+	bool drain;      /* read until nothing comes: its writer is done (no
+			    edge will tell), or urgent bytes cut reads short */
 	bool tx_done;    /* no more bytes of the program go to the peer */
 	bool rx_done;    /* the program was told that the peer finished */
 	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
@@ -289,7 +302,9 @@ bool stream_keep_early(struct stream *st, const char *bytes, size_t len);
 /* streams_sweep() - refuse those that wait too long, deliver to those that
  * were starved. Return: any left? */
 bool streams_sweep(struct broker *b, uint64_t now_ms);
-unsigned int streams_of_uid(const struct broker *b, uid_t uid);
+/* streams_from_uid() - that local programs of @uid opened; what the peer opens
+ * to a listener of theirs is not their doing */
+unsigned int streams_from_uid(const struct broker *b, uid_t uid);
 
 /* ---- opening, both ways ----------------------------------------------- */
 
@@ -460,13 +475,6 @@ void pump_watch_room(struct broker *b, int fd, uint64_t ref, bool blocked);
 /* broker_sweep_need() - something has a deadline: look once a second */
 void broker_sweep_need(struct broker *b);
 uint64_t broker_now_us(void);
-/**
- * broker_accept_failed() - accept4() on @h failed
- *
- * Out of descriptors or memory, the caller stays in the backlog and the socket
- * readable: it is left alone until the next sweep, or the loop would spin.
- */
-void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused);
 /* broker_handle_closed() - uv_close() callback of handles within the broker */
 void broker_handle_closed(uv_handle_t *h);
 void broker_unref(struct broker *b);
@@ -483,8 +491,7 @@ void broker_resync(struct broker *b, uint64_t now_us);
 /* ---- local sockets ----------------------------------------------------- */
 
 struct connect_server {
-	uv_poll_t poll;
-	bool paused; /* broker_accept_failed() */
+	struct listener listener;
 	struct pending_connect *list;
 	unsigned int n;
 };
@@ -496,16 +503,13 @@ void connect_server_close(struct broker *b);
 bool connect_server_sweep(struct broker *b, uint64_t now_ms);
 
 struct control_server {
-	uv_poll_t poll;
-	bool paused; /* broker_accept_failed() */
+	struct listener listener;
 	struct control_conn *list;
 	unsigned int n, n_unreserved;
 };
 
 int control_server_init(struct broker *b, int fd);
 void control_server_close(struct broker *b);
-/* control_server_sweep() - let callers in again, after a pause */
-void control_server_sweep(struct broker *b);
 /* control_wake_all() - replies and events wait for connections */
 void control_wake_all(struct broker *b);
 

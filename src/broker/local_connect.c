@@ -16,8 +16,6 @@
 #include "broker/internal.h"
 #include "broker/log.h"
 
-#define ACCEPT_BATCH 16
-
 struct pending_connect {
 	struct broker *b;
 	struct pending_connect *prev, *next;
@@ -160,10 +158,11 @@ static void read_line(struct pending_connect *p)
 	if (end)
 		n = end - to + 1;
 	n = recv(p->fd, to, (size_t)n, MSG_DONTWAIT);
-	if (n < 0)
+	if (n <= 0)
 		return;
 	p->len += (size_t)n;
-	if (end)
+	/* Fewer than before: urgent bytes lay between. */
+	if (p->line[p->len - 1] == '\n')
 		parse_line(p);
 	else if (p->len == sizeof(p->line))
 		bad_line(p, "the line is too long");
@@ -188,7 +187,7 @@ static bool is_full(struct broker *b, const struct creds *creds)
 	unsigned int n = 0;
 
 	for (const struct pending_connect *p = s->list; p; p = p->next)
-		n += p->creds.who.uid == creds->who.uid;
+		n += creds_same_user(&p->creds, creds);
 	if (s->n < CONNECT_PENDING_MAX && n < CONNECT_PENDING_UID_MAX)
 		return false;
 	b->count.limit_connect_pending++;
@@ -224,56 +223,19 @@ static int pending_new(struct broker *b, int fd, const struct creds *creds)
 	return 0;
 }
 
-static void accept_one(struct broker *b, int fd)
+static bool let_in(struct broker *b, int fd, const struct creds *creds)
 {
-	struct creds creds;
-
-	if (creds_get(b, fd, &creds) < 0) {
-		close(fd);
-		return;
-	}
-	if (is_full(b, &creds)) {
-		send_error(fd, vmc_reason_name(VMC_REASON_LIMIT),
-			   "too many calls at once");
-		goto err_close;
-	}
-	if (pending_new(b, fd, &creds) < 0)
-		goto err_close;
-	return;
-err_close:
-	creds_done(&creds);
-	close(fd);
-}
-
-static void on_listening(uv_poll_t *h, int status, int events)
-{
-	struct broker *b = h->data;
-	int listening;
-
-	(void)events;
-	if (status < 0 || uv_fileno((uv_handle_t *)h, &listening) < 0)
-		return;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(listening, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0) {
-			broker_accept_failed(b, h, &b->connect.paused);
-			return;
-		}
-		accept_one(b, fd);
-	}
+	if (!is_full(b, creds))
+		return pending_new(b, fd, creds) == 0;
+	send_error(fd, vmc_reason_name(VMC_REASON_LIMIT),
+		   "too many calls at once");
+	return false;
 }
 
 bool connect_server_sweep(struct broker *b, uint64_t now_ms)
 {
 	struct pending_connect *next;
 
-	if (b->connect.paused) {
-		b->connect.paused = false;
-		b->touched = true;
-		uv_poll_start(&b->connect.poll, UV_READABLE, on_listening);
-	}
 	for (struct pending_connect *p = b->connect.list; p; p = next) {
 		next = p->next;
 		if (now_ms - p->since_ms < CONNECT_LINE_MS)
@@ -287,20 +249,12 @@ bool connect_server_sweep(struct broker *b, uint64_t now_ms)
 
 int connect_server_init(struct broker *b, int fd)
 {
-	int r = uv_poll_init(b->loop, &b->connect.poll, fd);
-
-	if (r < 0)
-		return r;
-	b->connect.poll.data = b;
-	b->n_handles++;
-	return uv_poll_start(&b->connect.poll, UV_READABLE, on_listening);
+	return listener_init(&b->connect.listener, b, fd, let_in);
 }
 
 void connect_server_close(struct broker *b)
 {
-	if (!b->connect.poll.data)
-		return;
-	uv_close((uv_handle_t *)&b->connect.poll, broker_handle_closed);
+	listener_close(&b->connect.listener);
 	while (b->connect.list)
 		close(detach(b->connect.list));
 }

@@ -29,22 +29,45 @@ static struct channel *free_slot(struct broker *b)
 					    : NULL;
 }
 
-static bool uid_is_full(const struct broker *b, uid_t uid)
+static bool is_owner(const struct broker *b, uid_t uid)
+{
+	return uid == 0 || uid == b->owner;
+}
+
+/* How many users other than the owner have, and how many of them @uid. */
+static unsigned int count_others(const struct broker *b, uid_t uid,
+				 unsigned int *ret_of_uid)
 {
 	unsigned int n = 0;
 
-	if (uid == 0 || uid == b->owner)
-		return false;
-	for (uint32_t i = 0; i < b->n_channels; i++)
-		n += b->channels[i].kind != CHANNEL_FREE &&
-		     b->channels[i].uid == uid;
-	return n >= CHANNELS_UID_MAX;
+	*ret_of_uid = 0;
+	for (uint32_t i = 0; i < b->n_channels; i++) {
+		const struct channel *ch = &b->channels[i];
+
+		if (ch->kind == CHANNEL_FREE || is_owner(b, ch->uid))
+			continue;
+		n++;
+		*ret_of_uid += ch->uid == uid;
+	}
+	return n;
 }
 
-static int too_many(struct broker *b)
+static int check_share(const struct broker *b, uid_t uid)
+{
+	unsigned int all, own;
+
+	if (is_owner(b, uid))
+		return 0;
+	all = count_others(b, uid, &own);
+	if (own >= CHANNELS_UID_MAX)
+		return -EDQUOT;
+	return all < CHANNELS_MAX - CHANNELS_RESERVED ? 0 : -ENOSPC;
+}
+
+static int too_many(struct broker *b, int r)
 {
 	b->count.limit_channels++;
-	return -ENOSPC;
+	return r;
 }
 
 int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
@@ -55,15 +78,16 @@ int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
 
 	if (channel_find(b, name))
 		return -EEXIST;
-	if (uid_is_full(b, uid))
-		return too_many(b);
+	r = check_share(b, uid);
+	if (r < 0)
+		return too_many(b, r);
 	ch = free_slot(b);
 	if (!ch)
-		return too_many(b);
+		return too_many(b, -ENOSPC);
 	r = vmc_name_advertise(b->session, name,
 			       messages ? VMC_NAME_MESSAGES : 0);
 	if (r < 0)
-		return too_many(b);
+		return too_many(b, -ENOSPC);
 	*ch = (struct channel){
 		.kind = kind,
 		.messages = messages,

@@ -34,7 +34,7 @@ static bool uid_is_full(struct broker *b, const struct creds *c)
 {
 	if (creds_is_owner(b, c))
 		return false;
-	if (streams_of_uid(b, c->who.uid) < b->max_streams / UID_SHARE)
+	if (streams_from_uid(b, c->who.uid) < b->max_streams / UID_SHARE)
 		return false;
 	b->count.limit_streams_uid++;
 	return true;
@@ -46,7 +46,7 @@ static bool open_session_stream(struct broker *b, struct stream *st,
 {
 	int r = vmc_stream_open(b->session, &st->h, st->name,
 				st->messages ? VMC_OPEN_MESSAGES : 0, &c->who,
-				c->who.uid, weight, broker_now_us());
+				st->owner, weight, broker_now_us());
 
 	if (r == VMC_ERR_NOT_UP)
 		return refuse(b, ret, VMC_REASON_NO_PEER);
@@ -71,6 +71,7 @@ static bool open_slot(struct broker *b, const struct outgoing *o,
 	st->messages = o->messages;
 	st->caller = c->who;
 	st->local_uid = c->who.uid;
+	st->owner = principal_key(&c->who);
 	strcpy(st->name, o->channel);
 	if (!stream_keep_early(st, o->early, o->early_len)) {
 		stream_drop(b, st);

@@ -38,7 +38,8 @@ static uint32_t wanted_events(const struct broker *b, uint64_t ref,
 		return EPOLLIN;
 	/* Room is asked for only while something waits for it: each byte that
 	 * the other end reads would be an edge and a wake-up otherwise. */
-	return EPOLLIN | EPOLLRDHUP | EPOLLET | (blocked ? EPOLLOUT : 0u);
+	return EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET |
+	       (blocked ? EPOLLOUT : 0u);
 }
 
 int pump_watch(struct broker *b, int fd, uint64_t ref)
@@ -222,7 +223,8 @@ static void on_sweep(uv_timer_t *h)
 	uint64_t now_ms = broker_now_us() / 1000u;
 	bool more;
 
-	control_server_sweep(b);
+	listener_sweep(&b->control.listener);
+	listener_sweep(&b->connect.listener);
 	more = connect_server_sweep(b, now_ms);
 	more |= streams_sweep(b, now_ms);
 	more |= link_sweep(b, now_ms);
@@ -240,19 +242,6 @@ void broker_sweep_need(struct broker *b)
 	b->sweeping = true;
 	uv_update_time(b->loop); /* libuv may have slept long */
 	uv_timer_start(&b->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-}
-
-void broker_accept_failed(struct broker *b, uv_poll_t *h, bool *ret_paused)
-{
-	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
-	    errno != ENOMEM)
-		return;
-	b->count.limit_files++;
-	log_limited(broker_now_us(), LOG_LEVEL_WARNING,
-		    "ev=accept-paused error=\"%s\"", strerror(errno));
-	*ret_paused = true;
-	uv_poll_stop(h);
-	broker_sweep_need(b);
 }
 
 void broker_handle_closed(uv_handle_t *h)

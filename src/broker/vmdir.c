@@ -18,8 +18,6 @@
 #define VM_NAME_MAX 64
 /* The longest file name that is a socket, with its slash. */
 #define LONGEST_SOCKET "/control"
-/* Programs may knock faster than the loop answers. */
-#define LISTEN_BACKLOG 128
 #define PARENT_MODE    0755
 /* How often another daemon may remove the lock under our hands. */
 #define LOCK_TRIES 8
@@ -62,23 +60,52 @@ int vmdir_path(char *ret, size_t size, const char *dir, const char *vm)
 	return 0;
 }
 
-/* What is there already must be ours: somebody else's directory would let
- * them replace the sockets. */
-static int make_dir(const char *path, mode_t mode)
+/* One that was there is used as it is or not at all: it may be a folder of
+ * something else (/tmp), or be closed for a reason. Somebody else who may
+ * write there could replace the sockets. */
+static int check_dir(const char *path, mode_t mode, char *err, size_t size)
 {
 	struct stat st;
 
-	if (mkdir(path, mode) == 0)
-		return chmod(path, mode) < 0 ? -errno : 0;
-	if (errno != EEXIST)
-		return -errno;
 	if (lstat(path, &st) < 0)
 		return -errno;
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode)) {
+		snprintf(err, size,
+			 "%s is not a directory; remove it, or use another "
+			 "--dir",
+			 path);
 		return -ENOTDIR;
-	if (st.st_uid != geteuid())
+	}
+	if (st.st_uid != geteuid()) {
+		snprintf(err, size,
+			 "%s belongs to user %u; remove it, or use another "
+			 "--dir",
+			 path, (unsigned int)st.st_uid);
 		return -EPERM;
-	return chmod(path, mode) < 0 ? -errno : 0;
+	}
+	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
+		snprintf(err, size,
+			 "%s may be written by other users; chmod go-w it, or "
+			 "use another --dir",
+			 path);
+		return -EPERM;
+	}
+	if ((st.st_mode & mode) != mode) {
+		snprintf(err, size,
+			 "%s is closed to users who are to use its sockets; "
+			 "chmod %o it, or use another --dir",
+			 path, (unsigned int)mode);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int make_dir(const char *path, mode_t mode, char *err, size_t size)
+{
+	/* Whatever the umask. */
+	if (mkdir(path, mode) == 0)
+		return chmod(path, mode) < 0 ? -errno : 0;
+	return errno == EEXIST ? check_dir(path, mode, err, size) : -errno;
 }
 
 /* The folder of all VMs; anybody's if it exists already. */
@@ -174,7 +201,7 @@ static int make_socket(const char *path, const char *file, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    chmod(addr.sun_path, mode) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+	    chmod(addr.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
 		r = -errno;
 		close(fd);
 		return r;
@@ -187,15 +214,17 @@ static mode_t dir_mode(mode_t mode)
 	return (mode_t)(0700 | ((mode & 0066) ? 0055 : 0));
 }
 
-int vmdir_claim(const char *path, mode_t mode, int ret_fds[3])
+int vmdir_claim(const char *path, mode_t mode, int ret_fds[3], char *err,
+		size_t size)
 {
 	int fds[3] = {-1, -1, -1};
 	int r;
 
+	err[0] = '\0';
 	r = make_parent(path);
 	if (r < 0)
 		return r;
-	r = make_dir(path, dir_mode(mode));
+	r = make_dir(path, dir_mode(mode), err, size);
 	if (r < 0)
 		return r;
 	r = fds[0] = take_lock(path);

@@ -176,6 +176,7 @@ static void allow_files(void)
 
 static int claim(struct agent *a)
 {
+	char err[VMDIR_ERROR_MAX];
 	int r = vmdir_path(a->path, sizeof(a->path), a->opt.dir, "host");
 
 	if (r < 0) {
@@ -183,11 +184,13 @@ static int claim(struct agent *a)
 			  strerror(-r));
 		return r;
 	}
-	r = vmdir_claim(a->path, SOCKET_MODE, a->fds);
+	r = vmdir_claim(a->path, SOCKET_MODE, a->fds, err, sizeof(err));
 	if (r == -EBUSY)
 		log_error("%s is in use: an agent runs already; stop it or use "
 			  "--dir",
 			  a->path);
+	else if (r < 0 && err[0])
+		log_error("%s", err);
 	else if (r < 0)
 		log_error("cannot make %s: %s; run as root or use --dir",
 			  a->path, strerror(-r));

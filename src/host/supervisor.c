@@ -430,6 +430,21 @@ static int check(struct supervisor *s)
 	return -1;
 }
 
+static int claim(struct supervisor *s)
+{
+	char err[VMDIR_ERROR_MAX];
+	int r = vmdir_claim(s->dir, s->opt->socket_mode, s->vm_fds, err,
+			    sizeof(err));
+
+	if (r == -EBUSY)
+		return in_use(s);
+	if (r < 0 && !err[0])
+		return fail(EXIT_RUN, s->dir, r);
+	if (r < 0)
+		fprintf(stderr, "vmchanneld: %s\n", err);
+	return r < 0 ? EXIT_RUN : -1;
+}
+
 static int prepare(struct supervisor *s)
 {
 	int r = open_std_fds();
@@ -445,11 +460,9 @@ static int prepare(struct supervisor *s)
 	r = open_signals(s);
 	if (r < 0)
 		return fail(EXIT_RUN, "signals", r);
-	r = vmdir_claim(s->dir, s->opt->socket_mode, s->vm_fds);
-	if (r == -EBUSY)
-		return in_use(s);
-	if (r < 0)
-		return fail(EXIT_RUN, s->dir, r);
+	r = claim(s);
+	if (r >= 0)
+		return r;
 	r = worker_start(s);
 	if (r < 0)
 		return fail(EXIT_RUN, "the worker", r);

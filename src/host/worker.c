@@ -29,8 +29,10 @@
 #include "host/users_nss.h"
 #include "host/worker.h"
 
-/* The goodbye is lost if the link is closed before QEMU has read it. */
-#define GOODBYE_MS      200
+/* The goodbye is lost if the link is closed before QEMU has read it, and the
+ * guest's programs would wait for a daemon that comes back. QEMU on a busy
+ * machine takes its time; the supervisor has more patience than this. */
+#define GOODBYE_MS      2000
 #define GOODBYE_STEP_MS 5
 
 struct worker {

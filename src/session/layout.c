@@ -7,8 +7,9 @@
 /* What the host keeps must serialise into this (dbus-vmstate). */
 #define STATE_MAX (1024u * 1024u)
 
-#define HOST_STREAMS  256u
-#define HOST_NAMES    64u
+#define HOST_STREAMS 256u
+/* 36 KiB of the state; each name that comes is looked for in all of them. */
+#define HOST_NAMES    256u
 #define HOST_POOL     (448u * 1024u)
 #define HOST_INFLIGHT (192u * 1024u)
 #define HOST_FRAMES   2048u /* frames_for(HOST_INFLIGHT) */

@@ -159,7 +159,7 @@ int main(int argc, char **argv)
 	static const int numbers[] = {SIGTERM, SIGUSR1, SIGCHLD};
 	static struct host h = {.link = -1};
 	struct broker_config cfg = {.role = VMC_ROLE_HOST, .vm = "test"};
-	char path[PATH_MAX];
+	char path[PATH_MAX], err[VMDIR_ERROR_MAX];
 
 	if (argc < 3)
 		return 2;
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	h.listening = listen_on(argv[2]);
 	if (h.listening < 0 ||
 	    vmdir_path(path, sizeof(path), argv[1], "test") < 0 ||
-	    vmdir_claim(path, 0600, h.fds) < 0) {
+	    vmdir_claim(path, 0600, h.fds, err, sizeof(err)) < 0) {
 		perror(argv[1]);
 		return 1;
 	}

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """run.py HOST_BROKER AGENT - two brokers, real processes, no VM; TAP."""
+import contextlib
+import errno
 import hashlib
 import os
 import resource
@@ -14,8 +16,10 @@ import threading
 import time
 
 import vmc
+from vmc import (ended, equal, local_names, streams, test, wait_channel)
 
 HOST_BROKER, AGENT = sys.argv[1], sys.argv[2]
+OTHER_UID = 54321
 BIG = int(os.environ.get("VMC_TEST_BYTES", 64 << 20))
 
 
@@ -60,33 +64,6 @@ class Pair:
 
     def sides(self):
         return ((self.host, self.guest), (self.guest, self.host))
-
-
-TESTS = []
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
-
-
-def equal(a, b):
-    assert a == b, f"{a!r} != {b!r}"
-
-
-def wait_channel(directory, name, present=True):
-    def look():
-        names = [c["name"] for c in vmc.call(directory, "List")["channels"]
-                 if c["side"] == "peer"]
-        return (name in names) == present
-    vmc.wait_for(look)
-
-
-def ended(directory, ident):
-    def look():
-        s = vmc.call(directory, "StreamStatus", id=ident)["stream"]
-        return s if s["state"] == "ended" else None
-    return vmc.wait_for(look)
 
 
 @test
@@ -289,6 +266,26 @@ def name_in_use(p):
 
 
 @test
+def too_many_channels(p):
+    """256 a side, one of them the broker's own and some the services'."""
+    have = len(local_names(p.guest))
+    held = [vmc.Listener(p.guest, f"org.test.n{i}") for i in range(256 - have)]
+    try:
+        vmc.Listener(p.guest, "org.test.more")
+        raise AssertionError("one channel too many")
+    except vmc.Error as e:
+        equal((e.name, e.params),
+              ("LimitReached", {"limit": "channels", "value": 256}))
+    equal(vmc.call(p.guest, "Stats")["broker"]["limit_channels"], 1)
+    # All of them are there for the other side.
+    wait_channel(p.host, f"org.test.n{255 - have}")
+    for lis in held:
+        lis.close()
+    wait_channel(p.host, "org.test.n0", False)
+    vmc.wait_for(lambda: len(local_names(p.guest)) == have)
+
+
+@test
 def reject_and_withdraw(p):
     lis = vmc.Listener(p.guest, "org.test.no")
     wait_channel(p.host, "org.test.no")
@@ -432,7 +429,7 @@ def a_reader_that_never_reads(p):
 
 
 @test
-def two_hundred_streams(p):
+def two_hundredstreams(p):
     n = 200
     for here, there in p.sides():
         lis = vmc.Listener(there, "org.test.many")
@@ -451,24 +448,87 @@ def two_hundred_streams(p):
             b.sendall(b"back %d\n" % i)
         for i, (s, b) in enumerate(pairs):
             equal(vmc.line(s), f"back {i}\n")
-        equal(len([s for s in _streams(here) if s["state"] == "open"]), n)
+        equal(len([s for s in streams(here) if s["state"] == "open"]), n)
         for s, b in pairs:
             s.close()
             b.close()
-        vmc.wait_for(lambda: not _streams(here) and not _streams(there))
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
         lis.close()
         wait_channel(here, "org.test.many", False)
 
 
-def _streams(directory):
-    c = vmc.Control(directory)
+def knock(directory, name, n):
+    """@n programs that connect while the daemon has no time for any."""
     out = []
-    c.send("Streams", more=True)
-    while True:
-        out += c.reply()["streams"]
-        if not c.continues:
-            c.close()
-            return out
+    for _ in range(n):
+        s = socket.socket(socket.AF_UNIX)
+        out.append(s)
+        s.setblocking(False)
+        s.connect(f"{directory}/{name}")  # refused: BlockingIOError
+        s.settimeout(vmc.TIMEOUT)
+    return out
+
+
+def refused(directory):
+    stats = vmc.call(directory, "Stats")["broker"]
+    return {k: stats[k] for k in ("limit_connect_pending", "limit_control",
+                                  "limit_files", "limit_backlog",
+                                  "connects_refused")}
+
+
+@test
+def two_hundred_at_the_same_moment(p):
+    n = 200
+    for here, there, name in ((p.host, p.guest, "host"),
+                              (p.guest, p.host, "agent")):
+        before = refused(here), refused(there)
+        lis = vmc.Listener(there, "org.test.rush")
+        wait_channel(here, "org.test.rush")
+        os.kill(p.procs[name].pid, signal.SIGSTOP)
+        try:
+            calls = knock(here, "control", n)
+            socks = knock(here, "connect", n)
+        finally:
+            os.kill(p.procs[name].pid, signal.SIGCONT)
+        for s in calls:
+            s.sendall(b'{"method":"org.vmchannel.Broker.GetInfo"}\0')
+        for s in calls:
+            assert b'"link":"up"' in s.recv(4096).replace(b" ", b"")
+            s.close()
+        # All of them wait for the one program that listens.
+        for i, s in enumerate(socks):
+            s.sendall(b"CONNECT org.test.rush\nnumber %d\n" % i)
+        vmc.wait_for(lambda: len(streams(there)) == n)
+        taken = [lis.accept()[0] for _ in range(n)]
+        for s in socks:
+            assert vmc.line(s).startswith("OK ")
+        equal({vmc.line(s) for s in taken},
+              {f"number {i}\n" for i in range(n)})
+        equal((refused(here), refused(there)), before)
+        for s in socks + taken:
+            s.close()
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
+        lis.close()
+        wait_channel(here, "org.test.rush", False)
+
+
+@test
+def more_than_may_wait_are_refused_and_counted(p):
+    lis = vmc.Listener(p.guest, "org.test.full")
+    wait_channel(p.host, "org.test.full")
+    before = refused(p.guest)
+    n = 210  # BACKLOG_MAX and two
+    socks = knock(p.host, "connect", n)
+    for s in socks:
+        s.sendall(b"CONNECT org.test.full\n")
+    equal([vmc.line(s).split()[:2] for s in socks[-2:]],
+          [["ERR", "backlog"]] * 2)
+    equal(refused(p.guest)["limit_backlog"] - before["limit_backlog"], 2)
+    for s in socks:
+        s.close()
+    lis.close()
+    wait_channel(p.host, "org.test.full", False)
+    vmc.wait_for(lambda: not streams(p.host) and not streams(p.guest))
 
 
 @test
@@ -639,12 +699,12 @@ def a_monitor_that_does_not_read(p):
 
 @test
 def hostile_local_clients(p):
-    held = []
-    for i in range(70):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(vmc.TIMEOUT)
-        s.connect(f"{p.guest}/connect")
-        held.append(s)
+    before = refused(p.guest)
+    held = knock(p.guest, "connect", 258)  # CONNECT_PENDING_UID_MAX and two
+    for s in held[-2:]:
+        equal(vmc.line(s), "ERR limit too many calls at once\n")
+    equal(refused(p.guest)["limit_connect_pending"] -
+          before["limit_connect_pending"], 2)
     for text in (b"garbage\0", b"{}\0", b"[]\0", b'{"method":1}\0',
                  b"{" * 70000, b'{"method":"' + b"x" * 70000 + b'"}\0'):
         c = vmc.Control(p.guest)
@@ -658,6 +718,237 @@ def hostile_local_clients(p):
     equal(vmc.call(p.guest, "GetInfo")["link"], "up")
     for s in held:
         s.close()
+
+
+def half_closed(directory, *texts):
+    """All that comes back after @texts and the end of writing."""
+    c = vmc.Control(directory)
+    for text in texts:
+        c.sock.sendall(text)
+    c.sock.shutdown(socket.SHUT_WR)
+    return vmc.read_all(c.sock).split(b"\0")[:-1]
+
+
+@test
+def calls_at_once_and_half_close(p):
+    """Every call is answered, however many there were and though the client
+    has closed its half by then."""
+    info = b'{"method":"org.vmchannel.Broker.GetInfo"}\0'
+    lists = (b'{"method":"org.vmchannel.Broker.List","more":true}\0'
+             b'{"method":"org.vmchannel.Broker.Streams","more":true}\0')
+    for d in (p.host, p.guest):
+        for n in (1, 31, 32, 33, 500, 4000):
+            equal(len(half_closed(d, info * n)), n)
+        equal(len(half_closed(d, lists * 1000)), 2000)
+        # What is answered later: also to calls behind it.
+        reload = b'{"method":"org.vmchannel.Broker.Reload"}\0'
+        equal(len(half_closed(d, reload)), 1)
+        equal(len(half_closed(d, reload + info, info * 50)), 52)
+        # The rest of a call that never came is no call.
+        equal(len(half_closed(d, info * 40 + b'{"method"')), 40)
+        # What goes on until the client's end ends now.
+        listen = (b'{"method":"org.vmchannel.Broker.Listen","more":true,'
+                  b'"parameters":{"channel":"org.test.half"}}\0')
+        equal(len(half_closed(d, info * 40 + listen)), 41)
+        monitor = b'{"method":"org.vmchannel.Broker.Monitor","more":true}\0'
+        equal(len(half_closed(d, info + monitor)), 1)
+        # A client that is gone altogether leaves nothing behind.
+        fds = fds_of(vmc.call(d, "GetInfo")["pid"])
+        for text in (info * 4000, reload, listen, monitor):
+            c = vmc.Control(d)
+            c.sock.sendall(text)
+            c.close()
+        vmc.wait_for(lambda: fds_of(vmc.call(d, "GetInfo")["pid"]) == fds)
+
+
+def fds_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def send_with_fds(s, data):
+    """One piece with 200 descriptors."""
+    with open("/dev/null", "rb") as f:
+        socket.send_fds(s, [data], [f.fileno()] * 200)
+
+
+def send_urgent(s, data):
+    """@data, then an urgent byte; plain where the kernel has none."""
+    s.sendall(data)
+    try:
+        s.send(b"!", socket.MSG_OOB)
+    except OSError as e:
+        equal(e.errno, errno.EOPNOTSUPP)
+
+
+def read_but_urgent(s, n):
+    """An urgent byte is skipped, but for one that a later one overtook."""
+    out = b""
+    while len(out) < n:
+        data = s.recv(n - len(out))
+        if not data:
+            break
+        out += data.replace(b"!", b"")
+    return out
+
+
+@test
+def descriptors_and_urgent_bytes(p):
+    """Both cut reads short; what lies behind them comes all the same, and no
+    descriptor stays in the daemon."""
+    for here, there, name in ((p.host, p.guest, "host"),
+                              (p.guest, p.host, "agent")):
+        pid = p.procs[name].pid
+        fds = fds_of(pid)
+        lis = vmc.Listener(there, "org.test.odd")
+        wait_channel(here, "org.test.odd")
+        for odd in (send_with_fds, send_urgent):
+            # Within a stream.
+            a, ident, b, _ = vmc.join(here, lis)
+            for _ in range(20):
+                odd(a, b"one")
+                odd(a, b"two")
+                a.sendall(b"three")
+                equal(read_but_urgent(b, 11), b"onetwothree")
+            # And all of it at once.
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(20):
+                odd(a, b"one")
+                a.sendall(b"two")
+            os.kill(pid, signal.SIGCONT)
+            equal(read_but_urgent(b, 120), b"onetwo" * 20)
+            a.close()
+            equal(vmc.read_all(b).replace(b"!", b""), b"")
+            b.close()
+            # On both sockets, in the middle of a line and of a call.
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(vmc.TIMEOUT)
+            s.connect(f"{here}/connect")
+            os.kill(pid, signal.SIGSTOP)
+            odd(s, b"CONNECT org.")
+            s.sendall(b"test.odd\nhello")
+            os.kill(pid, signal.SIGCONT)
+            b, _ = lis.accept()
+            assert vmc.line(s).startswith("OK ")
+            equal(vmc.read_exact(b, 5), b"hello")
+            s.close()
+            b.close()
+            c = vmc.Control(here)
+            odd(c.sock, b'{"method":"org.vmch')
+            c.sock.sendall(b'annel.Broker.GetInfo"}\0')
+            equal(c.reply()["link"], "up")
+            c.close()
+        vmc.wait_for(lambda: not streams(here) and not streams(there))
+        lis.close()
+        wait_channel(here, "org.test.odd", False)
+        vmc.wait_for(lambda: fds_of(pid) == fds)
+
+
+@contextlib.contextmanager
+def another_user(uid=OTHER_UID):
+    """What is connected here is connected by @uid."""
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def error_of(conn, method, params=None, **flags):
+    try:
+        conn.call(method, params, **flags)
+    except vmc.Error as e:
+        return e.name
+    return None
+
+
+@test
+def other_users_have_their_own_only(p):
+    if os.geteuid() != 0:
+        raise vmc.Skip("needs root to be two users")
+    os.chmod(p.top, 0o755)
+    os.chmod(f"{p.top}/g", 0o755)
+    with another_user():
+        other = vmc.Control(p.guest)
+        theirs = vmc.Listener(p.guest, "org.test.theirs")
+    mine = vmc.Listener(p.guest, "org.test.mine")
+    wait_channel(p.host, "org.test.mine")
+    wait_channel(p.host, "org.test.theirs")
+    # The owner's methods, and questions about somebody else.
+    equal(error_of(other, "Reload"), "NotAllowed")
+    ask = {"operation": "connect", "channel": "org.test.x"}
+    for side, uid, error in (("guest", OTHER_UID, None),
+                             ("guest", OTHER_UID + 1, "NotAllowed"),
+                             ("host", OTHER_UID, "NotAllowed")):
+        who = {"side": side, "uid": uid, "gid": uid}
+        equal((side, uid, error_of(other, "CheckPolicy",
+                                   {**ask, "caller": who})),
+              (side, uid, error))
+    # A stream of another user: not shown, and a token does not help.
+    a = socket.socket(socket.AF_UNIX)
+    a.settimeout(vmc.TIMEOUT)
+    a.connect(f"{p.host}/connect")
+    a.sendall(b"CONNECT org.test.mine\n")
+    info = mine.waiting()
+    equal(error_of(other, "Accept", {"token": info["token"]}, upgrade=True),
+          "NoSuchToken")
+    equal(error_of(other, "Reject", {"token": info["token"]}), "NoSuchToken")
+    c, _, d, info = vmc.join(p.host, theirs)  # the owner takes theirs
+    with another_user():
+        equal([s["id"] for s in streams(p.guest)], [])
+    equal(error_of(other, "StreamStatus", {"id": info["id"]}), "NoSuchStream")
+    equal(len(streams(p.guest)), 2)
+    for s in (a, c, d, other, mine, theirs):
+        s.close()
+    wait_channel(p.host, "org.test.mine", False)
+    vmc.wait_for(lambda: not streams(p.guest) and not streams(p.host))
+
+
+@test
+def other_users_are_limited(p):
+    """256 connections of one user, 640 of several; then the owner is still
+    let in."""
+    if os.geteuid() != 0:
+        raise vmc.Skip("needs root to be two users")
+    before = refused(p.guest)["limit_control"]
+    held = []
+    for i, n in enumerate((256, 256, 640 - 512)):
+        with another_user(OTHER_UID + i):
+            held += knock(p.guest, "control", n)
+            late = knock(p.guest, "control", 2)
+        for s in late:
+            equal(s.recv(1), b"")
+            s.close()
+        equal(refused(p.guest)["limit_control"] - before, 2 * (i + 1))
+    for s in held:
+        s.close()
+
+
+@test
+def a_listener_that_does_not_read(p):
+    """It is told of each caller; when it has missed too many it is let go."""
+    lis = vmc.Listener(p.guest, "org.test.deaf")
+    wait_channel(p.host, "org.test.deaf")
+    stats = vmc.Control(p.guest)
+
+    def let_go():
+        return stats.call("Stats")["broker"]["limit_control_out"]
+    before = let_go()
+    for _ in range(40):
+        socks = knock(p.host, "connect", 200)
+        for s in socks:
+            s.sendall(b"CONNECT org.test.deaf\n")
+        vmc.wait_for(lambda: let_go() > before or len(streams(p.guest)) == 200)
+        for s in socks:
+            s.close()
+        vmc.wait_for(lambda: not streams(p.host) and not streams(p.guest))
+        if let_go() > before:
+            break
+    equal(let_go() - before, 1)
+    wait_channel(p.host, "org.test.deaf", False)
+    lis.close()
+    stats.close()
 
 
 @test
@@ -696,6 +987,14 @@ def a_directory_in_use(p):
                        stderr=subprocess.PIPE, timeout=20, check=False)
     equal(r.returncode, 1)
     assert b"in use" in r.stderr, r.stderr
+    # One of somebody else's, or for somebody else, is left as it is.
+    os.makedirs(f"{p.top}/o/host")
+    os.chmod(f"{p.top}/o/host", 0o700)
+    r = subprocess.run([AGENT, "--device", p.link, "--dir", f"{p.top}/o"],
+                       stderr=subprocess.PIPE, timeout=20, check=False)
+    equal(r.returncode, 1)
+    assert b"chmod 755 it" in r.stderr, r.stderr
+    equal(os.stat(f"{p.top}/o/host").st_mode & 0o777, 0o700)
 
 
 @test
@@ -717,8 +1016,7 @@ def ends_in_order(p):
 
 def main():
     failed = 0
-    wanted = sys.argv[3:]
-    tests = [t for t in TESTS if not wanted or t.__name__ in wanted]
+    tests = vmc.chosen(sys.argv[3:])
     print(f"1..{len(tests)}")
     with tempfile.TemporaryDirectory(prefix="vmc") as top:
         p = Pair(top)
@@ -726,13 +1024,12 @@ def main():
             try:
                 fn(p)
                 print(f"ok {i} {fn.__name__}", flush=True)
+            except vmc.Skip as e:
+                print(f"ok {i} {fn.__name__} # SKIP {e}", flush=True)
             except Exception as e:  # any failure is a failed test
                 failed += 1
-                where = e.__traceback__
-                while where.tb_next:
-                    where = where.tb_next
-                print(f"not ok {i} {fn.__name__}\n#   {type(e).__name__}: {e}"
-                      f" (line {where.tb_lineno})", flush=True)
+                print(f"not ok {i} {fn.__name__}", flush=True)
+                vmc.say_why(e)
         for q in p.procs.values():
             q.kill()
     return failed > 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A minimal client of the broker's two sockets, for tests."""
+"""A minimal client of the broker's two sockets, and what else the tests of
+brokers without a VM share."""
 import json
 import socket
 import time
@@ -156,3 +157,78 @@ def wait_for(what, timeout=TIMEOUT):
             return value
         time.sleep(0.01)
     raise TimeoutError(what)
+
+
+# ---- what tests are made of --------------------------------------------------
+
+TESTS = []
+
+
+def test(fn):
+    TESTS.append(fn)
+    return fn
+
+
+class Skip(Exception):
+    pass
+
+
+def equal(a, b):
+    assert a == b, f"{a!r} != {b!r}"
+
+
+def has(text, part):
+    assert part in text, f"{part!r} is not in {text!r}"
+
+
+def parts(directory, method, key):
+    """The lists of all replies of a call with "more"."""
+    c = Control(directory)
+    out = []
+    c.send(method, more=True)
+    while True:
+        out += c.reply()[key]
+        if not c.continues:
+            c.close()
+            return out
+
+
+def channels(directory):
+    return parts(directory, "List", "channels")
+
+
+def local_names(directory):
+    return [c["name"] for c in channels(directory) if c["side"] != "peer"]
+
+
+def streams(directory):
+    return parts(directory, "Streams", "streams")
+
+
+def wait_channel(directory, name, present=True):
+    def look():
+        names = [c["name"] for c in channels(directory)
+                 if c["side"] == "peer"]
+        return (name in names) == present
+    wait_for(look)
+
+
+def ended(directory, ident):
+    def look():
+        s = call(directory, "StreamStatus", id=ident)["stream"]
+        return s if s["state"] == "ended" else None
+    return wait_for(look)
+
+
+def chosen(names):
+    """The tests of these names; all if there are none."""
+    return [t for t in TESTS if not names or t.__name__ in names]
+
+
+def say_why(e):
+    """A failure, as comments of TAP."""
+    print(f"#   {type(e).__name__}: {e}")
+    tb = e.__traceback__
+    while tb:
+        print(f"#   line {tb.tb_lineno} {tb.tb_frame.f_code.co_name}")
+        tb = tb.tb_next

@@ -16,8 +16,10 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/control.h"
 #include "broker/internal.h"
 
 struct bench {
@@ -47,12 +49,14 @@ static void make_broker(struct bench *t, enum broker_link_kind kind)
 		.ops = &ops,
 		.data = t,
 	};
+	char err[VMDIR_ERROR_MAX];
 	struct policy *p;
 
 	strcpy(t->top, "/tmp/vmc-test-XXXXXX");
 	assert_non_null(mkdtemp(t->top));
 	snprintf(t->dir, sizeof(t->dir), "%s/vm", t->top);
-	assert_int_equal(vmdir_claim(t->dir, 0600, t->fds), 0);
+	assert_int_equal(vmdir_claim(t->dir, 0600, t->fds, err, sizeof(err)),
+			 0);
 	cfg.control_fd = t->fds[1];
 	cfg.connect_fd = t->fds[2];
 	assert_int_equal(uv_loop_init(&t->loop), 0);
@@ -176,13 +180,13 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static unsigned int names_of_peer(const struct bench *t)
+static unsigned int names_in(const struct vmc_session *s)
 {
 	const char *name;
 	uint32_t pos = 0, flags;
 	unsigned int n = 0;
 
-	while (vmc_name_next(t->b->session, &pos, &name, &flags))
+	while (vmc_name_next(s, &pos, &name, &flags))
 		n++;
 	return n;
 }
@@ -209,7 +213,7 @@ static void link_is_read_after_events(void **state)
 	move(t, 10);
 	for (int i = 0; i < 20 && t->b->again; i++)
 		turn(t);
-	assert_int_equal(names_of_peer(t), 0);
+	assert_int_equal(names_in(t->b->session), 0);
 
 	assert_int_equal(vmc_name_advertise(t->peer, "org.test.late", 0), 0);
 	peer_write(t);
@@ -217,7 +221,7 @@ static void link_is_read_after_events(void **state)
 	turn(t);
 	for (int i = 0; i < 4 && t->b->again; i++)
 		pump_run(t->b, broker_now_us());
-	assert_int_equal(names_of_peer(t), 1);
+	assert_int_equal(names_in(t->b->session), 1);
 	assert_false(t->b->link.readable);
 }
 
@@ -399,6 +403,214 @@ static void what_ended_before_it_was_taken_is_recorded(void **state)
 	close(t->program[1]);
 }
 
+/* ---- users of one side and of the other ------------------------------- */
+
+#define UID 1000u
+
+static const struct vmc_principal theirs = {
+	.kind = VMC_PRINCIPAL_GUEST,
+	.uid = UID,
+};
+
+static struct creds ours(void)
+{
+	return (struct creds){
+		.who = {.kind = VMC_PRINCIPAL_HOST, .uid = UID},
+	};
+}
+
+static void users_of_two_sides_are_two(void **state)
+{
+	struct creds us = ours(), them = {.peer = true, .who = theirs};
+	struct creds other = us;
+
+	(void)state;
+	other.who.uid++;
+	assert_true(creds_same_user(&us, &us));
+	assert_false(creds_same_user(&us, &them));
+	assert_false(creds_same_user(&us, &other));
+	assert_true(principal_key(&us.who) != principal_key(&them.who));
+	assert_true(principal_key(&us.who) != principal_key(&other.who));
+}
+
+/* Whatever a caller at the other side claims, it does not own this broker. */
+static void only_ours_own_the_broker(void **state)
+{
+	const struct broker b = {.owner = UID};
+	struct creds us = ours(), them = {.peer = true, .who = theirs};
+
+	(void)state;
+	assert_true(creds_is_owner(&b, &us));
+	assert_false(creds_is_owner(&b, &them));
+	us.who.uid = them.who.uid = 0;
+	assert_true(creds_is_owner(&b, &us));
+	assert_false(creds_is_owner(&b, &them));
+	us.who.uid = UID + 1;
+	assert_false(creds_is_owner(&b, &us));
+}
+
+/* Return: the reason of the refusal, or OK. */
+static unsigned int call_out(struct bench *t)
+{
+	struct outgoing o = {.channel = "org.test.x",
+			     .answer = STREAM_ANSWER_LINE};
+	struct creds us = ours();
+	struct refusal why;
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	o.fd = fds[0];
+	if (outgoing_open(t->b, &o, &us, &why)) {
+		close(fds[1]);
+		return VMC_REASON_OK;
+	}
+	close(fds[0]);
+	close(fds[1]);
+	return why.reason;
+}
+
+/* The guest's user 1000 calls a listener of the host's user 1000. */
+static void fill_listener(struct bench *t, uint32_t n)
+{
+	vmc_stream h;
+
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(vmc_stream_open(t->peer, &h, "org.test.mine",
+						 0, &theirs, UID, 1,
+						 broker_now_us()),
+				 0);
+		move(t, 2);
+	}
+	move(t, 20);
+}
+
+/* Neither what a guest's user claims to be nor what the guest opens to a
+ * listener of the host's user takes of the host user's own. */
+static void the_peer_takes_no_quota_of_ours(void **state)
+{
+	static const char rule[] = "connect * * allow\n";
+	struct bench *t = *state;
+	uint32_t half = t->b->max_streams / 2;
+	char err[256];
+	struct channel *ch;
+	unsigned int n = 0;
+	struct policy *p;
+	int fds[2];
+
+	if (geteuid() == UID)
+		skip();
+	assert_int_equal(policy_new(&p, VMC_PRINCIPAL_HOST), 0);
+	assert_int_equal(policy_add_text(p, "test", rule, strlen(rule), NULL,
+					 err, sizeof(err)),
+			 0);
+	assert_int_equal(policy_seal(p), 0);
+	broker_set_policy(t->b, p);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(control_serve_peer(t->b, fds[0], &theirs), 0);
+	assert_int_equal(channel_add(t->b, &ch, CHANNEL_LISTENER,
+				     "org.test.mine", false, UID),
+			 0);
+	ch->conn = t->b->control.list;
+	fill_listener(t, half);
+	assert_int_equal(ch->waiting, half);
+	for (uint32_t i = 0; i < t->b->n_slots; i++) {
+		const struct stream *st = &t->b->streams[i];
+
+		n += st->state == STREAM_WAITING &&
+		     st->owner == principal_key(&theirs);
+	}
+	assert_int_equal(n, half);
+	assert_int_equal(streams_from_uid(t->b, UID), 0);
+	n = 0;
+	while (call_out(t) == VMC_REASON_OK)
+		n++;
+	assert_int_equal(n, half);
+	close(fds[1]);
+}
+
+/* Return: how many channels of @uid were added before @ret_error. */
+static unsigned int add_channels(struct bench *t, uid_t uid, int *ret_error)
+{
+	char name[VMC_NAME_MAX + 1];
+	unsigned int n = 0;
+
+	do {
+		snprintf(name, sizeof(name), "org.test.u%u.n%u",
+			 (unsigned int)uid, n);
+		*ret_error = channel_add(t->b, NULL, CHANNEL_SERVICE, name,
+					 false, uid);
+	} while (*ret_error == 0 && ++n <= CHANNELS_MAX);
+	return n;
+}
+
+static void channels_have_limits(void **state)
+{
+	struct bench *t = *state;
+	int err;
+
+	assert_int_equal(add_channels(t, UID, &err), CHANNELS_UID_MAX);
+	assert_int_equal(err, -EDQUOT);
+	assert_int_equal(t->b->count.limit_channels, 1);
+	/* Another user has what is left to users, the owner all the rest; one
+	 * is the broker's own. */
+	assert_int_equal(add_channels(t, UID + 1, &err),
+			 CHANNELS_MAX - CHANNELS_RESERVED - CHANNELS_UID_MAX);
+	assert_int_equal(err, -ENOSPC);
+	assert_int_equal(t->b->count.limit_channels, 2);
+	assert_int_equal(add_channels(t, t->b->owner, &err),
+			 CHANNELS_RESERVED - 1);
+	assert_int_equal(err, -ENOSPC);
+	assert_int_equal(t->b->count.limit_channels, 3);
+	/* The peer learns all of them. */
+	move(t, 100);
+	assert_int_equal(names_in(t->peer), CHANNELS_MAX);
+}
+
+/* ---- what waits too long ---------------------------------------------- */
+
+static void a_call_without_its_line_times_out(void **state)
+{
+	static const char answer[] = "ERR timeout no line came\n";
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct bench *t = *state;
+	char text[64] = "";
+	uint64_t before;
+	int fd;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/connect", t->dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
+	before = broker_now_us() / 1000u;
+	while (t->b->connect.n == 0)
+		uv_run(&t->loop, UV_RUN_ONCE);
+	assert_true(connect_server_sweep(t->b, before + CONNECT_LINE_MS - 1));
+	assert_int_equal(t->b->count.limit_connect_time, 0);
+	assert_false(connect_server_sweep(t->b, broker_now_us() / 1000u +
+							CONNECT_LINE_MS));
+	assert_int_equal(t->b->count.limit_connect_time, 1);
+	assert_int_equal(recv(fd, text, sizeof(text) - 1, 0),
+			 sizeof(answer) - 1);
+	assert_string_equal(text, answer);
+	close(fd);
+}
+
+static void a_stream_that_nobody_takes_times_out(void **state)
+{
+	struct bench *t = *state;
+	struct stream *st = stream_new(t->b, STREAM_WAITING);
+	uint64_t since = st->since_ms;
+
+	assert_true(streams_sweep(t->b, since + ACCEPT_MS - 1));
+	assert_int_equal(st->state, STREAM_WAITING);
+	assert_int_equal(t->b->count.limit_accept_time, 0);
+	assert_false(streams_sweep(t->b, since + ACCEPT_MS));
+	assert_int_equal(st->state, STREAM_FREE);
+	assert_int_equal(t->b->count.limit_accept_time, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +625,17 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(socket_is_not_retried, set_up,
 						tear_down),
+		cmocka_unit_test(users_of_two_sides_are_two),
+		cmocka_unit_test(only_ours_own_the_broker),
+		cmocka_unit_test_setup_teardown(the_peer_takes_no_quota_of_ours,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(channels_have_limits, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_call_without_its_line_times_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_stream_that_nobody_takes_times_out, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests_name("broker pump", tests, NULL, NULL);

@@ -371,11 +371,14 @@ static void names_come_and_go(void **state)
 
 static void names_fill_their_table(void **state)
 {
+	struct vmc_session_config cfg;
 	struct pair *p = *state;
-	char name[8];
+	char name[16];
 
-	for (int i = 0; i < 64; i++) {
-		snprintf(name, sizeof(name), "n%d", i);
+	vmc_session_config_default(&cfg, VMC_ROLE_HOST);
+	assert_int_equal(cfg.max_names, 256);
+	for (uint32_t i = 0; i < cfg.max_names; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
 		assert_int_equal(vmc_name_advertise(p->end[HOST].s, name, 0),
 				 0);
 	}
