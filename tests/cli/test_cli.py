@@ -429,6 +429,39 @@ def test_listen_serves_many_at_once(w):
     w.stop(p)
 
 
+def test_listen_counts_its_own_children(w):
+    """A shell that became the command has left it a child."""
+    sh = " ".join(w.command(w.guest, "listen", "host", CHANNEL, "--max", "1",
+                            "--", "cat"))
+    p = w.start(["sh", "-c", "sleep 0.5 & exec " + sh],
+                stderr=subprocess.PIPE)
+    assert b"listening on" in p.stderr.readline()
+    wait_until("the foreign child is gone", lambda: not children_of(p.pid))
+    for _ in range(2):
+        wait_until("it is served", lambda: w.on_host(
+            "connect", "web1", CHANNEL, "--timeout", "5",
+            stdin=b"x").stdout == b"x")
+    w.stop(p)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return f.read().split()
+
+
+def test_listen_under_somebody_who_ignores_sigchld(w):
+    p = w.start(w.command(w.guest, "listen", "host", CHANNEL, "--once", "--",
+                          "sh", "-c", "exit 7"), stderr=subprocess.PIPE,
+                preexec_fn=lambda: signal.signal(signal.SIGCHLD,
+                                                 signal.SIG_IGN))
+    assert b"listening on" in p.stderr.readline()
+    wait_until("it is announced", lambda: CHANNEL.encode() in w.on_host(
+        "channels", "web1", "--names").stdout.split())
+    w.on_host("connect", "web1", CHANNEL, "--timeout", "5")
+    assert p.wait(PATIENCE) == 7
+    w.stop(p)
+
+
 def test_listen_needs_a_command_that_exists(w):
     p = w.listen(w.guest, "host", CHANNEL, "--", "/nonexistent/command")
     w.on_host("connect", "web1", CHANNEL)
