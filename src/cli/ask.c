@@ -55,7 +55,7 @@ int ask_quiet(const char *vm, const char *method, json_t *parameters,
 
 	json_decref(parameters);
 	snprintf(full, sizeof(full), BROKER "%s", method);
-	r = vmc_call_start(&c, vm, full, text, VMC_CALL_LOCAL);
+	r = vmc_call_start(&c, vm, full, text, VMC_CALL_LOCAL, timeout_ms);
 	free(text);
 	if (r < 0)
 		return r;

@@ -60,6 +60,9 @@ const struct cli_verb *cli_find_verb(const char *name);
 /* --json was given. --dir has become VMCHANNEL_DIR in the environment. */
 extern bool cli_json;
 
+/* cli_timeout_ms() - of an option in seconds, for the library; 0: for ever */
+int cli_timeout_ms(unsigned int seconds);
+
 /* ---- help (help.c) --------------------------------------------------- */
 
 void cli_help_overview(void);

@@ -84,7 +84,8 @@ static int call_peer(const char *vm, uint64_t *ret_us, char **ret_text)
 	uint64_t since = cli_now_us();
 	const char *text, *error;
 	struct vmc_call *c;
-	int r = vmc_call_start(&c, vm, SERVICE ".GetInfo", NULL, 0);
+	int r = vmc_call_start(&c, vm, SERVICE ".GetInfo", NULL, 0,
+			       ROUND_TRIP_MS);
 
 	if (r < 0)
 		return r;

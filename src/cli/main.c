@@ -284,7 +284,8 @@ int main(int argc, char **argv)
 	(void)setlocale(LC_TIME, "");
 	/* A reader that goes away is seen as EPIPE where it is written to. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* Who started us may ignore it; then nobody's end could be waited for. */
+	/* Who started us may ignore it; then nobody's end could be waited for.
+	 */
 	(void)signal(SIGCHLD, SIG_DFL);
 	at = common_options(argc, argv, &status);
 	if (at == 0)

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,12 @@ uint64_t cli_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+int cli_timeout_ms(unsigned int seconds)
+{
+	return seconds == 0 || seconds > INT_MAX / 1000 ? VMC_NO_TIMEOUT
+							: (int)seconds * 1000;
 }
 
 /* Takes the progress line off the screen so that another can be written. */

@@ -113,7 +113,7 @@ static int subscribe(struct watch *w)
 	text = p ? json_dumps(p, JSON_COMPACT) : NULL;
 	json_decref(p);
 	r = vmc_call_start(&w->call, w->vm, "org.vmchannel.Broker.Monitor",
-			   text, VMC_CALL_LOCAL | VMC_CALL_MORE);
+			   text, VMC_CALL_LOCAL | VMC_CALL_MORE, ASK_QUICK_MS);
 	free(text);
 	if (r < 0)
 		w->call = NULL;

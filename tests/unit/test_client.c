@@ -99,11 +99,12 @@ static void bad_arguments_are_refused(void **state)
 	assert_int_equal(vmc_connect(VM, CHANNEL, 0x80, 0, NULL), -EINVAL);
 	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0x80), -EINVAL);
 	assert_int_equal(vmc_monitor_open(&m, VM, 0x80, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", NULL, 0x80), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "NoDot", NULL, 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.", NULL, 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "[]", 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "{", 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", NULL, 0x80, 0),
+			 -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "NoDot", NULL, 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.", NULL, 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "[]", 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "{", 0, 0), -EINVAL);
 	assert_text_has("column");
 	assert_int_equal(vmc_stream_status(VM, "", &s), -EINVAL);
 }
@@ -624,6 +625,7 @@ static void events_are_read(void **state)
 		REPLY(EVENT("13,\"type\":\"from-the-future\"")),
 		{SCRIPT_END, NULL, 0},
 	};
+	static const struct vmc_monitor_event zero;
 	struct vmc_monitor_event e;
 	struct script_broker b;
 	struct vmc_monitor *m;
@@ -632,7 +634,9 @@ static void events_are_read(void **state)
 	assert_int_equal(
 		vmc_monitor_open(&m, VM, VMC_MONITOR_SNAPSHOT, 7, "i-1"), 0);
 	assert_string_equal(vmc_monitor_instance(m), "");
+	memset(&e, 0xff, sizeof(e));
 	assert_int_equal(vmc_monitor_next(m, &e, PATIENT), 1);
+	assert_memory_equal(e.reserved, zero.reserved, sizeof(e.reserved));
 	assert_int_equal(e.type, VMC_MON_CHANNEL_ADDED);
 	assert_string_equal(e.channel, "a.b");
 	assert_true(e.peer);
@@ -718,7 +722,7 @@ static void call_goes_through_a_stream(void **state)
 
 	script_start(&b, steps);
 	assert_int_equal(vmc_call_start(&c, VM, "org.example.db.Get",
-					"{\"k\": 1}", VMC_CALL_MORE),
+					"{\"k\": 1}", VMC_CALL_MORE, PATIENT),
 			 0);
 	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), 1);
 	assert_string_equal(text, "{\"v\":1}");
@@ -729,6 +733,59 @@ static void call_goes_through_a_stream(void **state)
 	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), -EINVAL);
 	vmc_call_free(c);
 	script_finish(&b);
+}
+
+/* Who has seen nothing but the snapshot can still say what it missed. */
+static void monitor_repeats_from_the_first(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "\"after\":0,\"instance\":\"i-1\"", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "\"parameters\":{\"snapshot\":false}", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_monitor *m;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_monitor_open(&m, VM, 0, 0, "i-1"), 0);
+	vmc_monitor_free(m);
+	assert_int_equal(vmc_monitor_open(&m, VM, 0, 5, ""), 0);
+	vmc_monitor_free(m);
+	script_finish(&b);
+}
+
+static void call_start_keeps_its_timeout(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		{SCRIPT_EOF, NULL, 0}, /* the service does not take it */
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_call *c;
+
+	script_start(&b, steps);
+	assert_int_equal(
+		vmc_call_start(&c, VM, "org.example.db.Get", NULL, 0, SHORT),
+		-ETIMEDOUT);
+	assert_text_has("org.example.db");
+	script_finish(&b);
+}
+
+/* What a program was compiled against must fit what it finds at run time. */
+static void structs_keep_their_sizes(void **state)
+{
+	assert_int_equal(sizeof(struct vmc_caller), 88);
+	assert_int_equal(sizeof(struct vmc_status), 56);
+	assert_int_equal(sizeof(struct vmc_monitor_event), 296);
+	assert_int_equal(offsetof(struct vmc_caller, reserved), 56);
+	assert_int_equal(offsetof(struct vmc_status, reserved), 24);
+	assert_int_equal(offsetof(struct vmc_monitor_event, reserved), 168);
 }
 
 static void local_call_asks_the_broker(void **state)
@@ -746,8 +803,9 @@ static void local_call_asks_the_broker(void **state)
 	struct vmc_call *c;
 
 	script_start(&b, steps);
-	assert_int_equal(
-		vmc_call_start(&c, VM, B "GetInfo", NULL, VMC_CALL_LOCAL), 0);
+	assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", NULL,
+					VMC_CALL_LOCAL, PATIENT),
+			 0);
 	assert_int_equal(vmc_call_reply(c, &text, NULL, PATIENT), 0);
 	assert_string_equal(text, "{\"vm\":\"web1\"}");
 	vmc_call_free(c);
@@ -777,7 +835,7 @@ static void bad_replies_to_calls(void **state)
 
 		script_start(&b, steps);
 		assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", NULL,
-						VMC_CALL_LOCAL),
+						VMC_CALL_LOCAL, PATIENT),
 				 0);
 		assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT),
 				 rows[i].want);
@@ -801,9 +859,9 @@ static void large_call_is_refused(void **state)
 	memcpy(text, "{\"a\":\"", 6);
 	memcpy(text + 70000 - 3, "\"}", 3);
 	script_start(&b, steps);
-	assert_int_equal(
-		vmc_call_start(&c, VM, B "GetInfo", text, VMC_CALL_LOCAL),
-		-EMSGSIZE);
+	assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", text,
+					VMC_CALL_LOCAL, PATIENT),
+			 -EMSGSIZE);
 	script_finish(&b);
 	free(text);
 }
@@ -900,6 +958,9 @@ int main(void)
 		TEST(events_are_read),
 		TEST(bad_event_is_eproto),
 		TEST(call_goes_through_a_stream),
+		TEST(monitor_repeats_from_the_first),
+		TEST(call_start_keeps_its_timeout),
+		TEST(structs_keep_their_sizes),
 		TEST(local_call_asks_the_broker),
 		TEST(bad_replies_to_calls),
 		TEST(large_call_is_refused),
