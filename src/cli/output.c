@@ -82,6 +82,8 @@ int cli_vmc_error(int r)
 {
 	int status = CLI_FAILED;
 
+	if (r == -ENOMEM)
+		return cli_error(CLI_FAILED, "out of memory");
 	if (r == -ENOENT)
 		status = CLI_MISSING;
 	else if (r == -EACCES)

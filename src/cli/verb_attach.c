@@ -129,7 +129,8 @@ static void ask_link(const char *vm, char *ret, size_t size)
 {
 	json_t *info = NULL;
 	char *error = NULL;
-	int r = ask_quiet(vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	int r = ask_quiet(vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+			  &error);
 
 	snprintf(ret, size, "%s", r == 0 ? ask_text(info, "link") : "");
 	json_decref(info);
@@ -281,8 +282,8 @@ static pid_t daemon_pid(const struct attach *at)
 	char *error = NULL;
 	long long pid = 0;
 
-	if (ask_quiet(at->vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error) ==
-	    0)
+	if (ask_quiet(at->vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+		      &error) == 0)
 		pid = ask_number(info, "pid");
 	json_decref(info);
 	free(error);

@@ -36,7 +36,8 @@ static void ask_broker(struct doctor *d)
 	int r;
 
 	cli_progress_begin("asking the broker");
-	r = ask_quiet(d->vm, "GetInfo", NULL, ASK_QUICK_MS, &d->info, &error);
+	r = ask_quiet(d->vm, "GetInfo", json_object(), ASK_QUICK_MS, &d->info,
+		      &error);
 	cli_progress_end();
 	if (r == 0 && !error)
 		return;

@@ -79,7 +79,8 @@ static int same_instance(const struct watch *w, bool *ret)
 {
 	char *error = NULL;
 	json_t *info = NULL;
-	int r = ask_quiet(w->vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	int r = ask_quiet(w->vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+			  &error);
 
 	if (r < 0)
 		return r;

@@ -70,6 +70,8 @@ def test_wrong_usage_is_125_and_one_line(w):
             (("policy", "test", "a", "steal", "b"), "'steal'"),
             (("listen", "a", "b", "--max", "0"), "--max"),
             (("help", "nonsense"), "no verb"),
+            (("doctor", b"\xff", "--json"), "not UTF-8"),
+            (("status", "a", b"\xff"), "not UTF-8"),
     ):
         run = w.on_host(*args)
         check(run, 125)
@@ -493,6 +495,44 @@ def test_call(w):
     assert "channels" in json.loads(run.stdout)
     check(w.on_host("call", "--local", "web1", "org.vmchannel.Broker.Nope"),
           1, b"", "MethodNotFound")
+
+
+def test_call_keeps_its_timeout(w):
+    """The service is announced, but does not take the stream."""
+    p = echo(w)
+    p.send_signal(signal.SIGSTOP)
+    since = time.monotonic()
+    check(w.on_host("call", "web1", CHANNEL + ".M", "--timeout", "1"), 125,
+          b"", "in time")
+    assert time.monotonic() - since < 10
+    p.send_signal(signal.SIGCONT)
+    w.stop(p)
+
+
+def test_long_lists_are_whole(w):
+    """More channels, and more streams, than go into one reply."""
+    names = [f"org.example.n{i:03}" for i in range(150)]
+    held = [w.varlink(root, vm, "Listen", "more", channel=n)
+            for n in names for root, vm in ((w.host, "web1"),
+                                            (w.guest, "host"))]
+    run = wait_until("all are seen", lambda: (
+        lambda r: r.stdout.count(names[-1].encode()) == 2 and r)(
+            w.on_host("channels", "web1", "--json")))
+    check(run, 0)
+    assert sorted(c["name"] for c in map(json.loads, run.stdout.splitlines())
+                  if c["name"] in names) == sorted(names * 2)
+    for s in held:
+        s.close()
+    held = [w.varlink(w.host, "web1", "Connect", "upgrade",
+                      channel="org.varlink.service") for _ in range(150)]
+    run = w.on_host("status", "web1", "--json")
+    check(run, 0)
+    ids = {json.loads(r)["id"] for r in run.stdout.splitlines()}
+    assert len(ids) == 150, len(ids)
+    for s in held:
+        s.close()
+    wait_until("they are gone", lambda: not w.on_host(
+        "status", "web1", "--json").stdout)
 
 
 def test_replies_cannot_drive_the_terminal(w):

@@ -782,10 +782,10 @@ static void structs_keep_their_sizes(void **state)
 {
 	assert_int_equal(sizeof(struct vmc_caller), 88);
 	assert_int_equal(sizeof(struct vmc_status), 56);
-	assert_int_equal(sizeof(struct vmc_monitor_event), 296);
+	assert_int_equal(sizeof(struct vmc_monitor_event), 288);
 	assert_int_equal(offsetof(struct vmc_caller, reserved), 56);
 	assert_int_equal(offsetof(struct vmc_status, reserved), 24);
-	assert_int_equal(offsetof(struct vmc_monitor_event, reserved), 168);
+	assert_int_equal(offsetof(struct vmc_monitor_event, reserved), 160);
 }
 
 static void local_call_asks_the_broker(void **state)
