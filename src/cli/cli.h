@@ -108,8 +108,8 @@ bool cli_flush(void);
 /**
  * cli_finish_output() - did everything reach stdout? The frame asks.
  *
- * Return: @status; CLI_OK if the reader of stdout has gone; CLI_FAILED with a
- * message if it could not be written.
+ * Return: @status; CLI_OK if all that went wrong is that the reader of stdout
+ * has gone; CLI_FAILED with a message if it could not be written.
  */
 int cli_finish_output(int status);
 

@@ -18,6 +18,7 @@
 #define SAFE_MAX     512
 
 static int output_errno; /* the first failed write to stdout */
+static bool reported;    /* cli_error() has said something */
 
 static struct {
 	const char *what; /* NULL: none is running */
@@ -66,6 +67,7 @@ int cli_error(int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
+	reported = true;
 	return status;
 }
 
@@ -136,11 +138,12 @@ bool cli_flush(void)
 int cli_finish_output(int status)
 {
 	progress_hide();
-	/* "vmchannel list | head": the reader has what it wanted. */
 	if (cli_flush())
 		return status;
+	/* "vmchannel list | head": the reader has what it wanted. But what went
+	 * wrong besides, or what a check has found, stays. */
 	if (output_errno == EPIPE)
-		return CLI_OK;
+		return status == CLI_FAILED && !reported ? CLI_OK : status;
 	return cli_error(CLI_FAILED, "cannot write to stdout: %s",
 			 strerror(output_errno));
 }

@@ -32,6 +32,7 @@ struct server {
 	pid_t *pids; /* of the commands; max_children have room */
 	unsigned int children;
 	bool taken; /* --once: its stream came */
+	bool full;  /* a stream waits in the listener for a descriptor */
 	int status; /* of the last child */
 };
 
@@ -110,7 +111,8 @@ static int start(struct server *s, int fd, const struct vmc_caller *who)
 static void accept_failed(struct server *s, int error)
 {
 	cli_note("%s", vmc_strerror());
-	if (error != -ECONNRESET && error != -EPROTO)
+	s->full = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+	if (error != -ECONNRESET && error != -EPROTO && error != -EMSGSIZE)
 		return;
 	vmc_listener_free(s->listener);
 	s->listener = NULL;
@@ -121,6 +123,8 @@ static int take_stream(struct server *s)
 {
 	struct vmc_caller who;
 	int fd = vmc_accept(s->listener, &who, 0);
+
+	s->full = false;
 
 	if (fd >= 0)
 		return start(s, fd, &who);
@@ -183,14 +187,15 @@ static int serve_commands(struct server *s)
 			 POLLIN, 0},
 		};
 		bool away = !s->listener && !(once && s->taken);
-		int n = poll(p, 2, away ? RETRY_MS : -1);
+		bool full = s->full && may_take(s);
+		int n = poll(p, 2, away || full ? RETRY_MS : -1);
 
 		if (n < 0 && errno != EINTR)
 			return cli_error(CLI_FAILED, "poll: %s",
 					 strerror(errno));
 		if (p[0].revents)
 			reap(s);
-		if (p[1].revents)
+		if (p[1].revents || (n == 0 && full))
 			status = take_stream(s);
 		if (n == 0 && away)
 			status = announce_again(s);

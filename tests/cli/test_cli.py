@@ -613,12 +613,15 @@ class Monitor:
         self.p = w.start(w.command(w.host, "monitor", *args, "--json"),
                          stdout=subprocess.PIPE)
 
+    def next(self):
+        line = self.p.stdout.readline()
+        assert line, "the monitor ended"
+        return json.loads(line)
+
     def until(self, kind, **members):
         """The next event of that type with those members."""
         while True:
-            line = self.p.stdout.readline()
-            assert line, "the monitor ended"
-            event = json.loads(line)
+            event = self.next()
             if event["type"] == kind and all(
                     event.get(k) == v for k, v in members.items()):
                 return event
@@ -656,6 +659,35 @@ def test_monitor_ends_when_nobody_reads(w):
         ["sh", "-c", " ".join(w.command(w.host, "monitor", "web1")) +
          " | head -1"], capture_output=True, check=False, timeout=PATIENCE)
     assert run.returncode == 0 and run.stdout.count(b"\n") == 1, run
+
+
+def test_monitor_finds_new_vms_beside_a_busy_one(w):
+    """Events of one VM never stop; another VM starts."""
+    busy = w.start(["sh", "-c", "while " + " ".join(w.command(
+        w.host, "connect", "web1", "org.varlink.service", "</dev/null")) +
+        "; do :; done"], stdout=subprocess.DEVNULL)
+    m = Monitor(w)
+    m.until("stream-closed", vm="web1")
+    new = w.start([w.path("src/host/vmchanneld"), "--dir", w.host,
+                   "--config", w.config, "web2"], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE
+        while m.next()["vm"] != "web2":
+            assert time.monotonic() < end, "web2 is not seen"
+    finally:
+        w.stop(busy)
+        w.stop(new)
+        m.close()
+
+
+def test_doctor_says_no_to_nobody(w):
+    """Its exit status is its own, also if nobody reads what it finds."""
+    for vm, status in (("web1", b"0"), ("web9", b"1")):
+        run = subprocess.run(
+            ["sh", "-c", "(sleep 0.3; " + " ".join(w.command(
+                w.host, "doctor", vm)) + "; echo $? >&2) | :"],
+            stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
+        assert run.stderr == status + b"\n", (vm, run.stderr)
 
 
 # ---- brokers that go away: the last, as they start them anew ----------------------------

@@ -76,6 +76,30 @@ static void missing_vm_names_the_folder(void **state)
 	unsetenv("VMCHANNEL_DIR");
 }
 
+/* What errno was before says nothing about a path that is no socket. */
+static void what_is_no_socket_is_no_broker(void **state)
+{
+	char root[] = "/tmp/vmc-client-XXXXXX";
+	char path[64];
+	int fd;
+
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/" VM, root);
+	assert_int_equal(mkdir(path, 0700), 0);
+	strcat(path, "/control");
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	setenv("VMCHANNEL_DIR", root, 1);
+	errno = EACCES;
+	assert_int_equal(vmc_connect(VM, CHANNEL, 0, 0, NULL), -ENOENT);
+	unsetenv("VMCHANNEL_DIR");
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+	rmdir(root);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
 	static const char *const vms[] = {"",    ".",   "..",  ".hidden",
@@ -937,6 +961,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(version_and_text_are_there),
 		TEST(missing_vm_names_the_folder),
+		TEST(what_is_no_socket_is_no_broker),
 		TEST(bad_arguments_are_refused),
 		TEST(dead_socket_is_refused),
 		TEST(stream_begins_after_the_nul),
