@@ -31,7 +31,9 @@ static bool link_is(const struct doctor *d, const char *state)
 
 static enum doctor_verdict check_link(struct doctor *d)
 {
-	doctor_detail(d, "%s", ask_text(d->info, "link_detail"));
+	const char *detail = ask_text(d->info, "link_detail");
+
+	doctor_detail(d, "%s", detail[0] ? detail : "no connection yet");
 	if (!link_is(d, "down"))
 		return DOCTOR_GOOD;
 	if (is_guest(d))
