@@ -42,6 +42,10 @@
 #define LONG_ID \
 	"{\"parameters\":{\"id\":\"0123456789012345678901234567890123456789\"}}"
 
+#define EVENT(members)                                                       \
+	"{\"parameters\":{\"event\":{\"instance\":\"i-1\",\"time_us\":1700," \
+	"\"seq\":" members "}},\"continues\":true}"
+
 static int fds_before;
 
 static int setup(void **state)
@@ -74,6 +78,102 @@ static void missing_vm_names_the_folder(void **state)
 	assert_int_equal(vmc_connect("host", CHANNEL, 0, 0, NULL), -ENOENT);
 	assert_text_has("vmchannel-agent");
 	unsetenv("VMCHANNEL_DIR");
+}
+
+/* A stream's first part of a header, then its end. */
+static void header_cut_short(void **state)
+{
+	char buf[8];
+	size_t len;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	assert_int_equal(write(fd[0], "\1\0\0", 3), 3);
+	close(fd[0]);
+	assert_int_equal(vmc_recv_msg(fd[1], buf, sizeof(buf), &len), -EPROTO);
+	assert_text_has("within a message");
+	close(fd[1]);
+}
+
+/* On a descriptor that does not block, nothing there is no message begun. */
+static void nonblocking_messages(void **state)
+{
+	char buf[8];
+	size_t len;
+	int fd[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	assert_int_equal(vmc_recv_msg(fd[1], buf, sizeof(buf), &len), -EAGAIN);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void empty_token_is_no_offer(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Listen", 0},
+		REPLY("{\"parameters\":{},\"continues\":true}"),
+		REPLY("{\"parameters\":{\"token\":\"\",\"id\":\"i-1\","
+		      "\"caller\":{\"side\":\"host\",\"uid\":0,\"gid\":0}},"
+		      "\"continues\":true}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct vmc_listener *l;
+	struct script_broker b;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
+	assert_int_equal(vmc_accept(l, NULL, PATIENT), -EPROTO);
+	assert_text_has("lacks a member");
+	vmc_listener_free(l);
+	script_finish(&b);
+}
+
+static void every_event_has_its_type(void **state)
+{
+	static const struct {
+		const char *reply;
+		enum vmc_monitor_type type;
+	} rows[] = {
+#define ROW(name, id) {EVENT("1,\"type\":\"" name "\""), VMC_MON_##id}
+		ROW("snapshot-end", SNAPSHOT_END),
+		ROW("link-up", LINK_UP),
+		ROW("link-down", LINK_DOWN),
+		ROW("port-added", PORT_ADDED),
+		ROW("port-removed", PORT_REMOVED),
+		ROW("peer-up", PEER_UP),
+		ROW("peer-down", PEER_DOWN),
+		ROW("peer-stalled", PEER_STALLED),
+		ROW("peer-unstalled", PEER_UNSTALLED),
+		ROW("channel-added", CHANNEL_ADDED),
+		ROW("channel-removed", CHANNEL_REMOVED),
+		ROW("stream-opened", STREAM_OPENED),
+		ROW("stream-closed", STREAM_CLOSED),
+		ROW("policy-reloaded", POLICY_RELOADED),
+		ROW("lost", LOST),
+#undef ROW
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct script_step steps[] = {
+			{SCRIPT_ACCEPT, NULL, 0}, {SCRIPT_EXPECT, "Monitor", 0},
+			REPLY(rows[i].reply),     {SCRIPT_EOF, NULL, 0},
+			{SCRIPT_END, NULL, 0},
+		};
+		struct vmc_monitor_event e;
+		struct script_broker b;
+		struct vmc_monitor *m;
+
+		script_start(&b, steps);
+		assert_int_equal(vmc_monitor_open(&m, VM, 0, 0, NULL), 0);
+		assert_int_equal(vmc_monitor_next(m, &e, PATIENT), 1);
+		assert_int_equal(e.type, rows[i].type);
+		vmc_monitor_free(m);
+		script_finish(&b);
+	}
 }
 
 /* What errno was before says nothing about a path that is no socket. */
@@ -125,6 +225,9 @@ static void bad_arguments_are_refused(void **state)
 	assert_int_equal(vmc_monitor_open(&m, VM, 0x80, 0, NULL), -EINVAL);
 	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", NULL, 0x80, 0),
 			 -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, DIGITS_65 ".M", NULL, 0, 0),
+			 -EINVAL);
+	assert_text_has("is not a method");
 	assert_int_equal(vmc_call_start(&c, VM, "NoDot", NULL, 0, 0), -EINVAL);
 	assert_int_equal(vmc_call_start(&c, VM, "a.b.", NULL, 0, 0), -EINVAL);
 	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "[]", 0, 0), -EINVAL);
@@ -626,10 +729,6 @@ static void refused_listen_leaves_nothing(void **state)
 /* ---- monitor --------------------------------------------------------------
  */
 
-#define EVENT(members)                                                       \
-	"{\"parameters\":{\"event\":{\"instance\":\"i-1\",\"time_us\":1700," \
-	"\"seq\":" members "}},\"continues\":true}"
-
 static void events_are_read(void **state)
 {
 	static const struct script_step steps[] = {
@@ -961,6 +1060,10 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(version_and_text_are_there),
 		TEST(missing_vm_names_the_folder),
+		TEST(header_cut_short),
+		TEST(nonblocking_messages),
+		TEST(empty_token_is_no_offer),
+		TEST(every_event_has_its_type),
 		TEST(what_is_no_socket_is_no_broker),
 		TEST(bad_arguments_are_refused),
 		TEST(dead_socket_is_refused),
