@@ -20,7 +20,8 @@ int main(int argc, char **argv)
 			argv[0]);
 		return 2;
 	}
-	r = vmc_call_start(&c, argv[1], argv[2], argc > 3 ? argv[3] : NULL, 0);
+	r = vmc_call_start(&c, argv[1], argv[2], argc > 3 ? argv[3] : NULL, 0,
+			   10000);
 	if (r == 0) {
 		r = vmc_call_reply(c, &parameters, &error, 10000);
 		if (r == 0)

@@ -10,10 +10,14 @@
  * Errors: functions return 0, a descriptor or a positive value on success and
  * a negative errno on failure; the errno is listed with its cause. After a
  * failure vmc_strerror() has one line that names the thing and the remedy.
- * No function touches errno's meaning, installs a signal handler or starts a
- * thread. One struct belongs to one thread at a time; different structs are
- * independent. Writing to a stream whose reader has gone raises SIGPIPE, as
- * with every socket: use send(MSG_NOSIGNAL) or ignore the signal.
+ * errno itself is left at any value. No function installs a signal handler or
+ * starts a thread; one that is interrupted by a signal goes on. One struct
+ * belongs to one thread at a time; different structs are independent, and the
+ * functions without a struct may be called by any thread. Every descriptor is
+ * close-on-exec from the moment it exists. The environment (VMCHANNEL_DIR,
+ * XDG_RUNTIME_DIR) is read: do not change it in another thread. Writing to a
+ * stream whose reader has gone raises SIGPIPE, as with every socket: use
+ * send(MSG_NOSIGNAL) or ignore the signal.
  *
  * -ENOENT        no such VM (no broker runs for it), or no such channel
  * -ECONNREFUSED  the broker is there but does not answer
@@ -25,7 +29,15 @@
  * -EPROTO        the broker sent something that is not the protocol
  * -ETIMEDOUT     no answer within the timeout
  * -ECONNRESET    the stream, or the connection to the broker, was reset
- * -EMSGSIZE      a message is over VMC_MSG_MAX or over the caller's buffer
+ * -EMSGSIZE      a message is over VMC_MSG_MAX or over the caller's buffer; a
+ *                call or its reply is over 64 KiB
+ * -ENOMEM, -EMFILE, -ENFILE: as everywhere
+ *
+ * Timeouts are in milliseconds. What takes none waits for the broker of this
+ * side only, at most 20 s.
+ *
+ * The reserved members of the structs that the library fills are zero; newer
+ * versions may give them names. So the structs keep their sizes.
  */
 #ifndef VMCHANNEL_VMCHANNEL_H
 #define VMCHANNEL_VMCHANNEL_H
@@ -100,16 +112,20 @@ struct vmc_caller {
 	uid_t uid; /* on the host: what the guest claims it to be */
 	gid_t gid;
 	char id[VMC_ID_MAX]; /* the stream's id */
+	uint64_t reserved[4];
 };
 
 /**
  * vmc_accept() - take the next stream
  * @l:          the listener
  * @ret_caller: if not NULL, who it is; written on success
- * @timeout_ms: 0 does not wait
+ * @timeout_ms: how long to wait for a stream; 0 does not wait
  *
  * Return: a descriptor that the caller closes; -ETIMEDOUT if none came;
- * -ECONNRESET if the broker is gone (free the listener and listen again).
+ * -ECONNRESET if the broker is gone (free the listener and listen again);
+ * -EMFILE, -ENFILE, -ENOMEM: the stream stays in the listener, whose descriptor
+ * does not announce it again: call once more when there is room. Any other
+ * failure is that of one stream; the listener goes on.
  */
 VMC_PUBLIC int vmc_accept(struct vmc_listener *l, struct vmc_caller *ret_caller,
 			  int timeout_ms);
@@ -117,17 +133,19 @@ VMC_PUBLIC int vmc_accept(struct vmc_listener *l, struct vmc_caller *ret_caller,
 /* vmc_listener_free() - withdraw the channel; NULL is allowed */
 VMC_PUBLIC void vmc_listener_free(struct vmc_listener *l);
 
+enum vmc_stream_state {
+	VMC_STREAM_OPENING, /* not answered yet */
+	VMC_STREAM_OPEN,
+	VMC_STREAM_ENDED,
+};
+
 /* How a stream is, or how it ended. */
 struct vmc_status {
-	enum {
-		VMC_STREAM_OPENING,
-		VMC_STREAM_OPEN,
-		VMC_STREAM_ENDED
-	} state;
+	enum vmc_stream_state state;
 	unsigned int reason; /* enum vmc_reason, when ended */
 	uint64_t bytes_in;   /* from the other side, delivered here */
-	uint64_t bytes_out;  /* from here, taken over by the other side's broker
-			      */
+	uint64_t bytes_out;  /* from here, taken over by the other broker */
+	uint64_t reserved[4];
 };
 
 /**
@@ -195,6 +213,7 @@ struct vmc_monitor_event {
 	char id[VMC_ID_MAX];            /* STREAM_*: its id */
 	unsigned int reason;            /* STREAM_CLOSED, PEER_DOWN */
 	uint64_t bytes_in, bytes_out;   /* STREAM_CLOSED */
+	uint64_t reserved[16];
 };
 
 struct vmc_monitor;
@@ -203,24 +222,33 @@ struct vmc_monitor;
 
 /**
  * vmc_monitor_open() - subscribe to what happens
- * @after:    repeat remembered events after this number, or 0 for none
- * @instance: of the broker that counted @after (vmc_monitor_instance()), or
- *            NULL
+ * @flags:    0 or VMC_MONITOR_SNAPSHOT
+ * @after:    repeat remembered events after this number, 0 from the first on
+ * @instance: of the broker that counted @after (vmc_monitor_instance();
+ * copied), or NULL: nothing is repeated. If it is another broker's, nothing is
+ * repeated either: compare it with that of the first event.
+ *
+ * Return: 0; or as vmc_stream_status().
  */
 VMC_PUBLIC int vmc_monitor_open(struct vmc_monitor **ret, const char *vm,
 				unsigned int flags, uint64_t after,
 				const char *instance);
+/* vmc_monitor_fd() - readable when vmc_monitor_next() has something to say;
+ * borrowed, poll it only */
 VMC_PUBLIC int vmc_monitor_fd(const struct vmc_monitor *m);
 /* vmc_monitor_instance() - "" before the first event; valid until freed */
 VMC_PUBLIC const char *vmc_monitor_instance(const struct vmc_monitor *m);
 
 /**
  * vmc_monitor_next() - the next event
+ * @timeout_ms: 0 does not wait
  *
- * Return: 1 with an event; -ETIMEDOUT; -ECONNRESET if the broker is gone.
+ * Return: 1 with an event; -ETIMEDOUT (also when only a part of one is there);
+ * -ECONNRESET if the broker is gone, -EPROTO, -EMSGSIZE: free it then.
  */
 VMC_PUBLIC int vmc_monitor_next(struct vmc_monitor *m,
 				struct vmc_monitor_event *ret, int timeout_ms);
+/* vmc_monitor_free() - NULL is allowed */
 VMC_PUBLIC void vmc_monitor_free(struct vmc_monitor *m);
 
 /* ---- calls ----------------------------------------------------------- */
@@ -234,12 +262,19 @@ struct vmc_call;
  * vmc_call_start() - call a varlink method of a service at the other side
  * @method:     "interface.Method"; the channel is named like the interface
  * @parameters: a JSON object as text, or NULL for {}; copied
+ * @flags:      VMC_CALL_MORE, VMC_CALL_LOCAL
+ * @timeout_ms: how long to wait until the service has taken the stream (with
+ *              VMC_CALL_LOCAL: the broker the connection) and the call
  *
  * One call is one stream: closing it cancels the call.
+ *
+ * Return: 0; -EMSGSIZE if the call is too large; or as vmc_connect().
  */
 VMC_PUBLIC int vmc_call_start(struct vmc_call **ret, const char *vm,
 			      const char *method, const char *parameters,
-			      unsigned int flags);
+			      unsigned int flags, int timeout_ms);
+/* vmc_call_fd() - readable when vmc_call_reply() has something to say;
+ * borrowed, poll it only */
 VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);
 
 /**
@@ -247,11 +282,15 @@ VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);
  * @ret_parameters: its JSON object as text, valid until the next call on @c
  * @ret_error:      NULL, or the error's name "interface.Error"; as above
  *
- * Return: 1 if more replies follow, 0 if this was the last; or a negative
- * errno.
+ * @timeout_ms:     0 does not wait
+ *
+ * Return: 1 if more replies follow, 0 if this was the last; -ETIMEDOUT (call
+ * again to wait on); -EINVAL after the last; -ECONNRESET, -EPROTO, -EMSGSIZE:
+ * free it then.
  */
 VMC_PUBLIC int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 			      const char **ret_error, int timeout_ms);
+/* vmc_call_free() - cancel the call if it goes on; NULL is allowed */
 VMC_PUBLIC void vmc_call_free(struct vmc_call *c);
 
 #ifdef __cplusplus

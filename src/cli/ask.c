@@ -25,9 +25,26 @@ long long ask_number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
-/* Takes the one reply. */
-static int finish(struct vmc_call *c, int timeout_ms, json_t **ret,
-		  char **ret_error)
+/* @parameters is consumed; NULL: no memory for it. */
+static int start(struct vmc_call **ret, const char *vm, const char *method,
+		 json_t *parameters, unsigned int flags, int timeout_ms)
+{
+	char *text = json_dumps(parameters, JSON_COMPACT);
+	char full[128];
+	int r;
+
+	json_decref(parameters);
+	snprintf(full, sizeof(full), BROKER "%s", method);
+	r = text ? vmc_call_start(ret, vm, full, text, VMC_CALL_LOCAL | flags,
+				  timeout_ms)
+		 : -ENOMEM;
+	free(text);
+	return r;
+}
+
+/* Takes one reply. Return: 1 if more follow, 0, or a negative errno. */
+static int take(struct vmc_call *c, int timeout_ms, json_t **ret,
+		char **ret_error)
 {
 	const char *text, *error;
 	int r = vmc_call_reply(c, &text, &error, timeout_ms);
@@ -37,7 +54,7 @@ static int finish(struct vmc_call *c, int timeout_ms, json_t **ret,
 	*ret = json_loads(text, 0, NULL);
 	*ret_error = error ? strdup(error) : NULL;
 	if (*ret && (*ret_error || !error))
-		return 0;
+		return r;
 	json_decref(*ret);
 	free(*ret_error);
 	*ret = NULL;
@@ -48,18 +65,12 @@ static int finish(struct vmc_call *c, int timeout_ms, json_t **ret,
 int ask_quiet(const char *vm, const char *method, json_t *parameters,
 	      int timeout_ms, json_t **ret, char **ret_error)
 {
-	char *text = parameters ? json_dumps(parameters, JSON_COMPACT) : NULL;
-	char full[128];
 	struct vmc_call *c;
-	int r;
+	int r = start(&c, vm, method, parameters, 0, timeout_ms);
 
-	json_decref(parameters);
-	snprintf(full, sizeof(full), BROKER "%s", method);
-	r = vmc_call_start(&c, vm, full, text, VMC_CALL_LOCAL);
-	free(text);
 	if (r < 0)
 		return r;
-	r = finish(c, timeout_ms, ret, ret_error);
+	r = take(c, timeout_ms, ret, ret_error);
 	vmc_call_free(c);
 	return r;
 }
@@ -96,17 +107,47 @@ static int report(const char *vm, const char *error, const json_t *parameters)
 	return r;
 }
 
-int ask(const char *vm, const char *method, json_t *parameters, json_t **ret)
+/* What a verb makes of an answer. */
+static int verdict(const char *vm, int r, char *error, json_t **ret)
 {
-	char *error = NULL;
-	int r = ask_quiet(vm, method, parameters, ASK_MS, ret, &error);
-
 	if (r < 0)
 		return cli_vmc_error(r);
 	if (!error)
 		return CLI_OK;
 	r = report(vm, error, *ret);
 	json_decref(*ret);
+	*ret = NULL;
 	free(error);
 	return r;
+}
+
+int ask(const char *vm, const char *method, json_t *parameters, json_t **ret)
+{
+	char *error = NULL;
+	int r = ask_quiet(vm, method, parameters, ASK_MS, ret, &error);
+
+	return verdict(vm, r, error, ret);
+}
+
+int ask_list(const char *vm, const char *method, const char *key, json_t **ret)
+{
+	struct vmc_call *c;
+	int r = start(&c, vm, method, json_object(), VMC_CALL_MORE, ASK_MS);
+	int status = r < 0 ? cli_vmc_error(r) : CLI_OK;
+
+	*ret = json_array();
+	for (r = 1; status == CLI_OK && r > 0;) {
+		json_t *part = NULL;
+		char *error = NULL;
+
+		r = take(c, ASK_MS, &part, &error);
+		status = verdict(vm, r, error, &part);
+		json_array_extend(*ret, json_object_get(part, key));
+		json_decref(part);
+	}
+	if (status != CLI_OK) {
+		json_decref(*ret);
+		*ret = NULL;
+	}
+	return status;
 }

@@ -12,7 +12,7 @@
 /**
  * ask_quiet() - call a method of org.vmchannel.Broker, report nothing
  * @method:     without the interface
- * @parameters: consumed; NULL for {}
+ * @parameters: consumed; NULL: no memory for it
  * @ret_error:  the error's name, to be free()d, or NULL if it was none; then
  *              @ret has the error's parameters
  *
@@ -27,6 +27,15 @@ int ask_quiet(const char *vm, const char *method, json_t *parameters,
  * Return: CLI_OK with @ret, or the exit status.
  */
 int ask(const char *vm, const char *method, json_t *parameters, json_t **ret);
+
+/**
+ * ask_list() - ask for a list of whatever length, in as many replies as it
+ * takes
+ * @key: the list's name in each reply
+ *
+ * Return: CLI_OK with an array, or the exit status.
+ */
+int ask_list(const char *vm, const char *method, const char *key, json_t **ret);
 
 /* Members of an answer, for printing: "" or 0 when they are missing or not of
  * that type. */

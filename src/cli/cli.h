@@ -60,6 +60,9 @@ const struct cli_verb *cli_find_verb(const char *name);
 /* --json was given. --dir has become VMCHANNEL_DIR in the environment. */
 extern bool cli_json;
 
+/* cli_timeout_ms() - of an option in seconds, for the library; 0: for ever */
+int cli_timeout_ms(unsigned int seconds);
+
 /* ---- help (help.c) --------------------------------------------------- */
 
 void cli_help_overview(void);
@@ -105,8 +108,8 @@ bool cli_flush(void);
 /**
  * cli_finish_output() - did everything reach stdout? The frame asks.
  *
- * Return: @status; CLI_OK if the reader of stdout has gone; CLI_FAILED with a
- * message if it could not be written.
+ * Return: @status; CLI_OK if all that went wrong is that the reader of stdout
+ * has gone; CLI_FAILED with a message if it could not be written.
  */
 int cli_finish_output(int status);
 

@@ -24,10 +24,13 @@ static bool find_directory(const char *vm, char ret[VMPATH_MAX], int *ret_errno)
 	for (unsigned int i = 0; i < roots.n; i++) {
 		if (!vmpath_join(ret, VMPATH_MAX, roots.path[i], vm, NULL))
 			continue;
-		if (stat(ret, &st) == 0 && S_ISDIR(st.st_mode))
-			return true;
-		if (errno != ENOENT)
+		if (stat(ret, &st) == 0) {
+			if (S_ISDIR(st.st_mode))
+				return true;
+			*ret_errno = ENOTDIR;
+		} else if (errno != ENOENT) {
 			*ret_errno = errno;
+		}
 	}
 	return false;
 }

@@ -31,7 +31,9 @@ static bool link_is(const struct doctor *d, const char *state)
 
 static enum doctor_verdict check_link(struct doctor *d)
 {
-	doctor_detail(d, "%s", ask_text(d->info, "link_detail"));
+	const char *detail = ask_text(d->info, "link_detail");
+
+	doctor_detail(d, "%s", detail[0] ? detail : "no connection yet");
 	if (!link_is(d, "down"))
 		return DOCTOR_GOOD;
 	if (is_guest(d))
@@ -84,7 +86,8 @@ static int call_peer(const char *vm, uint64_t *ret_us, char **ret_text)
 	uint64_t since = cli_now_us();
 	const char *text, *error;
 	struct vmc_call *c;
-	int r = vmc_call_start(&c, vm, SERVICE ".GetInfo", NULL, 0);
+	int r = vmc_call_start(&c, vm, SERVICE ".GetInfo", NULL, 0,
+			       ROUND_TRIP_MS);
 
 	if (r < 0)
 		return r;

@@ -35,10 +35,13 @@ void cli_help_overview(void)
 	printf("\noptions of every verb:\n");
 	print_common();
 	printf("\n"
-	       "exit status: 0 done; 1 the answer is no (call, doctor);\n"
+	       "exit status: 0 done; 1 the answer is no (call, doctor, attach "
+	       "--wait);\n"
 	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
 	       "or channel;\n"
-	       "  others are a child's (run)\n\n"
+	       "  141 nobody reads stdout (connect, listen); others are a "
+	       "command's\n"
+	       "  (run, listen --once)\n\n"
 	       "example:\n"
 	       "  vmchannel run --name web1 -- qemu-system-x86_64 ...\n"
 	       "  vmchannel channels web1\n"

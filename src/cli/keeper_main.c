@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -219,27 +218,13 @@ static void end_daemon(struct keep *k)
 	k->daemon = 0;
 }
 
-static bool is_listened_on(const char *path)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool refused;
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	refused = fd >= 0 &&
-		  connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) &&
-		  (errno == ECONNREFUSED || errno == ENOENT);
-	close_fd(&fd);
-	return !refused;
-}
-
 /* Takes away a socket that nobody listens on any more. A QEMU that is killed
  * closes the lifeline some time before its sockets. */
 static void remove_socket(const char *path)
 {
 	int t = 0;
 
-	while (is_listened_on(path) && t < KEEPER_SOCKET_MS) {
+	while (place_is_listened_on(path) && t < KEEPER_SOCKET_MS) {
 		pause_ms(STEP_MS);
 		t += STEP_MS;
 	}

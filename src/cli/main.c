@@ -167,6 +167,14 @@ static int too_few(const struct cli_verb *v)
 	return r;
 }
 
+static bool is_utf8(const char *text)
+{
+	json_t *s = json_string(text);
+
+	json_decref(s);
+	return s != NULL;
+}
+
 static int check_args(const struct cli_verb *v, const struct cli_args *a)
 {
 	if (a->n < v->min_args)
@@ -178,6 +186,11 @@ static int check_args(const struct cli_verb *v, const struct cli_args *a)
 		return usage_error(v, "does not take a command after --", NULL);
 	if (v->needs_rest && a->n_rest == 0)
 		return usage_error(v, "wants a command after --", NULL);
+	/* They become JSON, and no name has other characters. */
+	for (int i = 0; i < a->n; i++)
+		if (!is_utf8(a->v[i]))
+			return usage_error(
+				v, "this argument is not UTF-8: ", a->v[i]);
 	return -1;
 }
 
@@ -284,6 +297,9 @@ int main(int argc, char **argv)
 	(void)setlocale(LC_TIME, "");
 	/* A reader that goes away is seen as EPIPE where it is written to. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Who started us may ignore it; then nobody's end could be waited for.
+	 */
+	(void)signal(SIGCHLD, SIG_DFL);
 	at = common_options(argc, argv, &status);
 	if (at == 0)
 		return cli_finish_output(status);

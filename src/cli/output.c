@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define SAFE_MAX     512
 
 static int output_errno; /* the first failed write to stdout */
+static bool reported;    /* cli_error() has said something */
 
 static struct {
 	const char *what; /* NULL: none is running */
@@ -30,6 +32,12 @@ uint64_t cli_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+int cli_timeout_ms(unsigned int seconds)
+{
+	return seconds == 0 || seconds > INT_MAX / 1000 ? VMC_NO_TIMEOUT
+							: (int)seconds * 1000;
 }
 
 /* Takes the progress line off the screen so that another can be written. */
@@ -59,6 +67,7 @@ int cli_error(int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
+	reported = true;
 	return status;
 }
 
@@ -75,6 +84,8 @@ int cli_vmc_error(int r)
 {
 	int status = CLI_FAILED;
 
+	if (r == -ENOMEM)
+		return cli_error(CLI_FAILED, "out of memory");
 	if (r == -ENOENT)
 		status = CLI_MISSING;
 	else if (r == -EACCES)
@@ -127,11 +138,12 @@ bool cli_flush(void)
 int cli_finish_output(int status)
 {
 	progress_hide();
-	/* "vmchannel list | head": the reader has what it wanted. */
 	if (cli_flush())
 		return status;
+	/* "vmchannel list | head": the reader has what it wanted. But what went
+	 * wrong besides, or what a check has found, stays. */
 	if (output_errno == EPIPE)
-		return CLI_OK;
+		return status == CLI_FAILED && !reported ? CLI_OK : status;
 	return cli_error(CLI_FAILED, "cannot write to stdout: %s",
 			 strerror(output_errno));
 }

@@ -146,6 +146,22 @@ int place_daemon(char *ret)
 			 "PATH; install it, or name it in VMCHANNELD");
 }
 
+bool place_is_listened_on(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	/* A full backlog must not make it wait. */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool refused;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	refused = fd >= 0 &&
+		  connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) &&
+		  (errno == ECONNREFUSED || errno == ENOENT);
+	if (fd >= 0)
+		close(fd);
+	return !refused;
+}
+
 static int bind_to(int fd, const struct sockaddr_un *addr)
 {
 	const struct sockaddr *a = (const struct sockaddr *)addr;
@@ -155,7 +171,7 @@ static int bind_to(int fd, const struct sockaddr_un *addr)
 	if (errno != EADDRINUSE)
 		return -errno;
 	/* Only a socket that nobody listens on is in the way. */
-	if (connect(fd, a, sizeof(*addr)) == 0 || errno != ECONNREFUSED)
+	if (place_is_listened_on(addr->sun_path))
 		return -EADDRINUSE;
 	if (unlink(addr->sun_path) || bind(fd, a, sizeof(*addr)))
 		return -errno;

@@ -39,6 +39,9 @@ int place_program(char *ret, const char *name);
  */
 int place_daemon(char *ret);
 
+/* place_is_listened_on() - false only if it is sure that nobody does */
+bool place_is_listened_on(const char *path);
+
 /* place_listen() - a unix socket that listens at @path; what was left there
  * by somebody who is gone is replaced. Return: descriptor or -errno. */
 int place_listen(const char *path);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,24 +125,44 @@ static int plug(struct attach *at)
 
 /* ---- vmchanneld -------------------------------------------------------- */
 
-/* State of vmchanneld's link (a word of its interface); "" if none serves. */
-static void ask_link(const char *vm, char *ret, size_t size)
+/* What vmchanneld says of itself; NULL if none serves. */
+static json_t *ask_info(const char *vm)
 {
 	json_t *info = NULL;
 	char *error = NULL;
-	int r = ask_quiet(vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	int r = ask_quiet(vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+			  &error);
 
-	snprintf(ret, size, "%s", r == 0 ? ask_text(info, "link") : "");
-	json_decref(info);
+	if (r != 0 || error) {
+		json_decref(info);
+		info = NULL;
+	}
 	free(error);
+	return info;
 }
 
-static bool is_served(const struct attach *at)
+/* State of vmchanneld's link (a word of its interface); "" if none serves. */
+static void ask_link(const char *vm, char *ret, size_t size)
 {
-	char link[LINK_WORD_MAX];
+	json_t *info = ask_info(vm);
 
-	ask_link(at->vm, link, sizeof(link));
-	return link[0] != '\0';
+	snprintf(ret, size, "%s", ask_text(info, "link"));
+	json_decref(info);
+}
+
+/* A name may be another VM's: its UUID says whose vmchanneld this is. One that
+ * was started without cannot tell, and the name counts. */
+static int check_identity(const struct attach *at, const json_t *info)
+{
+	const char *uuid = ask_text(info, "uuid");
+
+	if (uuid[0] == '\0' || strcasecmp(uuid, at->uuid) == 0)
+		return CLI_OK;
+	return cli_error(CLI_FAILED,
+			 "%s is another VM: its vmchanneld serves UUID %s, the "
+			 "QEMU at %s has %s; give this VM's own name",
+			 at->vm, uuid, cli_safe(opt_qmp),
+			 at->uuid[0] != '\0' ? at->uuid : "none");
 }
 
 /* It ends with QEMU only after it has seen it. */
@@ -192,11 +213,13 @@ static int serve(struct attach *at)
 		.uuid = at->uuid[0] != '\0' ? at->uuid : NULL,
 		.config = opt_config,
 	};
-	int r;
+	json_t *info = ask_info(at->vm);
+	int r = check_identity(at, info);
 
-	at->serving = is_served(at);
+	at->serving = info != NULL;
+	json_decref(info);
 	if (at->serving)
-		return CLI_OK;
+		return r;
 	if (opt_no_daemon)
 		return make_directories(at);
 	r = keeper_start(&at->keeper, &wish);
@@ -274,31 +297,19 @@ static int attach(struct attach *at)
 
 /* ---- detaching --------------------------------------------------------- */
 
-/* vmchanneld's pid, as long as it holds its lock; else 0. */
-static pid_t daemon_pid(const struct attach *at)
-{
-	json_t *info = NULL;
-	char *error = NULL;
-	long long pid = 0;
-
-	if (ask_quiet(at->vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error) ==
-	    0)
-		pid = ask_number(info, "pid");
-	json_decref(info);
-	free(error);
-	return pid > 1 && pid <= INT32_MAX ? (pid_t)pid : 0;
-}
-
 static int stop_daemon(const struct attach *at)
 {
-	pid_t pid = daemon_pid(at);
+	json_t *info = ask_info(at->vm);
+	int r = check_identity(at, info);
+	long long pid = ask_number(info, "pid");
 
-	if (pid == 0)
-		return CLI_OK;
-	if (kill(pid, SIGTERM) && errno != ESRCH)
+	json_decref(info);
+	if (r != CLI_OK || pid <= 1 || pid > INT32_MAX)
+		return r;
+	if (kill((pid_t)pid, SIGTERM) && errno != ESRCH)
 		return cli_error(CLI_FAILED,
-				 "cannot end vmchanneld (process %d): %s",
-				 (int)pid, strerror(errno));
+				 "cannot end vmchanneld (process %lld): %s",
+				 pid, strerror(errno));
 	cli_note("vmchanneld is told to end");
 	return CLI_OK;
 }

@@ -50,7 +50,8 @@ static int run(const struct cli_args *a)
 	struct vmc_call *c;
 	int r = vmc_call_start(&c, a->v[0], a->v[1], a->n > 2 ? a->v[2] : NULL,
 			       (more ? VMC_CALL_MORE : 0) |
-				       (local ? VMC_CALL_LOCAL : 0));
+				       (local ? VMC_CALL_LOCAL : 0),
+			       cli_timeout_ms(timeout_s));
 
 	if (r < 0)
 		return cli_vmc_error(r);

@@ -34,14 +34,13 @@ static int print_channel(const json_t *c)
 
 static int run(const struct cli_args *a)
 {
-	json_t *answer, *list;
+	json_t *list;
 	const json_t *c;
 	size_t i;
-	int r = ask(a->v[0], "List", NULL, &answer);
+	int r = ask_list(a->v[0], "List", "channels", &list);
 
 	if (r)
 		return r;
-	list = json_object_get(answer, "channels");
 	if (json_array_size(list) > 0 && !cli_json && !names_only)
 		printf(ROW, "CHANNEL", "SIDE", "KIND", "MAY CONNECT");
 	json_array_foreach(list, i, c)
@@ -53,7 +52,7 @@ static int run(const struct cli_args *a)
 	if (json_array_size(list) == 0 && !cli_json && !names_only)
 		cli_note("%s: no channels; 'vmchannel listen' announces one",
 			 a->v[0]);
-	json_decref(answer);
+	json_decref(list);
 	return r;
 }
 

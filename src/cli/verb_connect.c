@@ -3,9 +3,6 @@
 #include "cli/cli.h"
 #include "cli/relay.h"
 
-#include <errno.h>
-#include <limits.h>
-
 #include <vmchannel/vmchannel.h>
 
 static bool messages;
@@ -13,13 +10,10 @@ static unsigned int timeout_s = 30;
 
 static int run(const struct cli_args *a)
 {
-	int timeout_ms = timeout_s == 0 || timeout_s > INT_MAX / 1000
-				 ? VMC_NO_TIMEOUT
-				 : (int)timeout_s * 1000;
 	struct relay_sum sum;
 	char id[VMC_ID_MAX];
 	int fd = vmc_connect(a->v[0], a->v[1], messages ? VMC_MESSAGES : 0,
-			     timeout_ms, id);
+			     cli_timeout_ms(timeout_s), id);
 	int status;
 
 	if (fd < 0)

@@ -36,7 +36,8 @@ static void ask_broker(struct doctor *d)
 	int r;
 
 	cli_progress_begin("asking the broker");
-	r = ask_quiet(d->vm, "GetInfo", NULL, ASK_QUICK_MS, &d->info, &error);
+	r = ask_quiet(d->vm, "GetInfo", json_object(), ASK_QUICK_MS, &d->info,
+		      &error);
 	cli_progress_end();
 	if (r == 0 && !error)
 		return;
@@ -48,8 +49,8 @@ static void ask_broker(struct doctor *d)
 	free(error);
 }
 
-static int print_hop(const struct doctor *d, const char *name,
-		     enum doctor_verdict v)
+static void print_hop(const struct doctor *d, const char *name,
+		      enum doctor_verdict v)
 {
 	static const char *const words[] = {
 		[DOCTOR_GOOD] = "ok",
@@ -57,32 +58,32 @@ static int print_hop(const struct doctor *d, const char *name,
 		[DOCTOR_SKIPPED] = "-",
 	};
 
-	if (cli_json)
-		return cli_print_json(json_pack(
+	if (cli_json) {
+		cli_print_json(json_pack(
 			"{s:s,s:s,s:o,s:s,s:s*}", "vm", d->vm, "hop", name,
 			"ok",
 			v == DOCTOR_SKIPPED ? json_null()
 					    : json_boolean(v == DOCTOR_GOOD),
 			"detail", cli_safe(d->detail), "remedy",
 			v == DOCTOR_BAD ? d->remedy : NULL));
+		return;
+	}
 	printf("%-4s  %-10s  %s\n", words[v], name, cli_safe(d->detail));
 	if (v == DOCTOR_BAD)
 		printf("      %-10s  remedy: %s\n", "", cli_safe(d->remedy));
-	return cli_flush() ? CLI_OK : CLI_FAILED;
+	cli_flush();
 }
 
-/* Return: CLI_NO at the first hop that is bad. */
+/* Return: CLI_NO at the first hop that is bad. It is found, too, when nobody
+ * reads any more: whoever asked looks at the exit status. */
 static int examine(struct doctor *d, const struct doctor_hop *hops)
 {
 	for (; hops->name; hops++) {
 		enum doctor_verdict v;
-		int r;
 
 		d->detail[0] = d->remedy[0] = '\0';
 		v = hops->check(d);
-		r = print_hop(d, hops->name, v);
-		if (r)
-			return r;
+		print_hop(d, hops->name, v);
 		if (v == DOCTOR_BAD)
 			return CLI_NO;
 	}

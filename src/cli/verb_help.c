@@ -6,7 +6,8 @@
 
 static bool names;
 
-/* For shell completion: verbs, or the options of one. */
+/* For shell completion: verbs, or the options of one; "=" ends those that take
+ * a value. */
 static void print_names(const struct cli_verb *v)
 {
 	if (!v) {
@@ -15,8 +16,8 @@ static void print_names(const struct cli_verb *v)
 		return;
 	}
 	for (const struct cli_option *o = v->options; o && o->name; o++)
-		printf("--%s\n", o->name);
-	(void)fputs("--json\n--dir\n--help\n", stdout);
+		printf("--%s%s\n", o->name, o->flag ? "" : "=");
+	(void)fputs("--json\n--dir=\n--help\n", stdout);
 }
 
 static int run(const struct cli_args *a)
@@ -39,7 +40,7 @@ static int run(const struct cli_args *a)
 
 static const struct cli_option options[] = {
 	{.name = "names",
-	 .help = "only the names of verbs or options, for completion",
+	 .help = "names of verbs, or options (NAME= takes a value)",
 	 .flag = &names},
 	{0},
 };

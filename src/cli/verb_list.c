@@ -48,7 +48,8 @@ static int list_one(const char *vm)
 		puts(vm);
 		return CLI_OK;
 	}
-	r = ask_quiet(vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	r = ask_quiet(vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+		      &error);
 	if (r < 0)
 		r = print_silent(vm, vmc_strerror());
 	else if (error)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -28,8 +29,10 @@ struct server {
 	char *const *argv;
 	struct vmc_listener *listener; /* NULL while the broker is away */
 	int signals;                   /* signalfd: SIGCHLD */
+	pid_t *pids; /* of the commands; max_children have room */
 	unsigned int children;
 	bool taken; /* --once: its stream came */
+	bool full;  /* a stream waits in the listener for a descriptor */
 	int status; /* of the last child */
 };
 
@@ -56,6 +59,18 @@ static int open_signals(struct server *s)
 	return CLI_OK;
 }
 
+/* Who became this command by exec may have left us other children. */
+static bool forget(struct server *s, pid_t pid)
+{
+	for (unsigned int i = 0; i < s->children; i++) {
+		if (s->pids[i] != pid)
+			continue;
+		s->pids[i] = s->pids[--s->children];
+		return true;
+	}
+	return false;
+}
+
 static void reap(struct server *s)
 {
 	struct signalfd_siginfo info;
@@ -65,7 +80,8 @@ static void reap(struct server *s)
 	while (read(s->signals, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0) {
-		s->children--;
+		if (!forget(s, pid))
+			continue;
 		s->status = child_status(wait_status);
 		if (s->status != 0 && !once)
 			cli_note("%s: process %d of %s ended with status %d",
@@ -80,7 +96,7 @@ static int start(struct server *s, int fd, const struct vmc_caller *who)
 	int e = child_start(&pid, s->argv, fd, s->channel, who);
 
 	if (e == 0) {
-		s->children++;
+		s->pids[s->children++] = pid;
 		s->taken = true;
 		return CLI_OK;
 	}
@@ -95,7 +111,8 @@ static int start(struct server *s, int fd, const struct vmc_caller *who)
 static void accept_failed(struct server *s, int error)
 {
 	cli_note("%s", vmc_strerror());
-	if (error != -ECONNRESET && error != -EPROTO)
+	s->full = error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+	if (error != -ECONNRESET && error != -EPROTO && error != -EMSGSIZE)
 		return;
 	vmc_listener_free(s->listener);
 	s->listener = NULL;
@@ -106,6 +123,8 @@ static int take_stream(struct server *s)
 {
 	struct vmc_caller who;
 	int fd = vmc_accept(s->listener, &who, 0);
+
+	s->full = false;
 
 	if (fd >= 0)
 		return start(s, fd, &who);
@@ -168,14 +187,15 @@ static int serve_commands(struct server *s)
 			 POLLIN, 0},
 		};
 		bool away = !s->listener && !(once && s->taken);
-		int n = poll(p, 2, away ? RETRY_MS : -1);
+		bool full = s->full && may_take(s);
+		int n = poll(p, 2, away || full ? RETRY_MS : -1);
 
 		if (n < 0 && errno != EINTR)
 			return cli_error(CLI_FAILED, "poll: %s",
 					 strerror(errno));
 		if (p[0].revents)
 			reap(s);
-		if (p[1].revents)
+		if (p[1].revents || (n == 0 && full))
 			status = take_stream(s);
 		if (n == 0 && away)
 			status = announce_again(s);
@@ -193,11 +213,16 @@ static int run(const struct cli_args *a)
 
 	if (max_children < 1 || max_children > MAX_MAX)
 		return cli_error(CLI_FAILED, "--max: give 1 to %d", MAX_MAX);
+	s.pids = calloc(max_children, sizeof(*s.pids));
+	if (!s.pids)
+		return cli_error(CLI_FAILED, "out of memory");
 	r = announce(&s);
 	if (r)
-		return cli_vmc_error(r);
-	r = a->n_rest ? serve_commands(&s) : serve_here(&s);
+		r = cli_vmc_error(r);
+	else
+		r = a->n_rest ? serve_commands(&s) : serve_here(&s);
 	vmc_listener_free(s.listener);
+	free(s.pids);
 	if (s.signals >= 0)
 		close(s.signals);
 	return r;

@@ -79,7 +79,8 @@ static int same_instance(const struct watch *w, bool *ret)
 {
 	char *error = NULL;
 	json_t *info = NULL;
-	int r = ask_quiet(w->vm, "GetInfo", NULL, ASK_QUICK_MS, &info, &error);
+	int r = ask_quiet(w->vm, "GetInfo", json_object(), ASK_QUICK_MS, &info,
+			  &error);
 
 	if (r < 0)
 		return r;
@@ -113,7 +114,7 @@ static int subscribe(struct watch *w)
 	text = p ? json_dumps(p, JSON_COMPACT) : NULL;
 	json_decref(p);
 	r = vmc_call_start(&w->call, w->vm, "org.vmchannel.Broker.Monitor",
-			   text, VMC_CALL_LOCAL | VMC_CALL_MORE);
+			   text, VMC_CALL_LOCAL | VMC_CALL_MORE, ASK_QUICK_MS);
 	free(text);
 	if (r < 0)
 		w->call = NULL;
@@ -226,25 +227,38 @@ static bool fill_fds(struct watches *ws)
 	return true;
 }
 
+/* New VMs, and brokers that are back. */
+static int look(struct watches *ws, bool all)
+{
+	int r = all ? add_new(ws) : CLI_OK;
+
+	if (r == CLI_OK)
+		subscribe_again(ws);
+	return r;
+}
+
 static int loop(struct watches *ws, bool all)
 {
+	uint64_t looked_us = cli_now_us();
 	int r = CLI_OK;
 
 	while (r == CLI_OK && !all_over(ws) && cli_flush()) {
-		bool look = all || some_away(ws);
+		bool again = all || some_away(ws);
 		int n;
 
 		if (!fill_fds(ws))
 			return cli_error(CLI_FAILED, "out of memory");
-		n = poll(ws->fds, ws->n + 1, look ? LOOK_MS : -1);
+		n = poll(ws->fds, ws->n + 1, again ? LOOK_MS : -1);
 		if (n > 0 && ws->fds[ws->n].revents & (POLLERR | POLLNVAL))
 			return CLI_OK;
 		if (n > 0)
 			r = take_events(ws);
-		else if (n == 0 && all)
-			r = add_new(ws);
-		if (r == CLI_OK && n == 0)
-			subscribe_again(ws);
+		/* By the clock: a busy VM must not hide the others. */
+		if (r == CLI_OK && again &&
+		    cli_now_us() - looked_us >= LOOK_MS * 1000u) {
+			r = look(ws, all);
+			looked_us = cli_now_us();
+		}
 	}
 	return r;
 }

@@ -85,7 +85,7 @@ static bool parse_principal(const char *text, const char *side, struct who *ret)
 static int own_side(const char *vm, const char **ret)
 {
 	json_t *info;
-	int r = ask(vm, "GetInfo", NULL, &info);
+	int r = ask(vm, "GetInfo", json_object(), &info);
 
 	if (r)
 		return r;

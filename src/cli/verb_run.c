@@ -243,7 +243,7 @@ static const struct cli_option options[] = {
 
 const struct cli_verb verb_run = {
 	.name = "run",
-	.args = "[OPTION]... -- QEMU [ARGUMENT]...",
+	.args = "-- QEMU [ARGUMENTS]",
 	.summary = "start QEMU with a channel port and its vmchanneld",
 	.help = "Starts vmchanneld, then becomes QEMU, with these options\n"
 		"added at the end: a virtio-serial controller with just the\n"

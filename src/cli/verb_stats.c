@@ -23,7 +23,7 @@ static void print_part(const char *title, json_t *part)
 static int run(const struct cli_args *a)
 {
 	json_t *answer;
-	int r = ask(a->v[0], "Stats", NULL, &answer);
+	int r = ask(a->v[0], "Stats", json_object(), &answer);
 
 	if (r)
 		return r;

@@ -46,21 +46,21 @@ static int one(const char *vm, const char *id)
 
 static int every(const char *vm)
 {
-	json_t *answer;
+	json_t *list;
 	const json_t *s;
 	size_t i;
-	int r = ask(vm, "Streams", NULL, &answer);
+	int r = ask_list(vm, "Streams", "streams", &list);
 
 	if (r)
 		return r;
 	print_head();
-	json_array_foreach(json_object_get(answer, "streams"), i, s)
+	json_array_foreach(list, i, s)
 	{
 		r = print_stream(s);
 		if (r)
 			break;
 	}
-	json_decref(answer);
+	json_decref(list);
 	return r;
 }
 

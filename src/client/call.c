@@ -58,7 +58,7 @@ static int dial(struct vmc_call *c, const char *vm, const char *interface,
 
 	if (flags & VMC_CALL_LOCAL)
 		return client_dial(&c->conn, vm, NULL, deadline);
-	fd = vmc_connect(vm, interface, 0, CLIENT_PEER_MS, NULL);
+	fd = stream_connect(vm, interface, 0, deadline, NULL);
 	if (fd < 0)
 		return fd;
 	client_init(&c->conn, fd, vm, interface);
@@ -66,9 +66,9 @@ static int dial(struct vmc_call *c, const char *vm, const char *interface,
 }
 
 int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
-		   const char *parameters, unsigned int flags)
+		   const char *parameters, unsigned int flags, int timeout_ms)
 {
-	uint64_t deadline = client_deadline(CLIENT_PEER_MS);
+	uint64_t deadline = client_deadline(timeout_ms);
 	char interface[VMC_NAME_MAX + 1];
 	struct vmc_call *c;
 	json_t *p;

@@ -148,8 +148,8 @@ int client_dial(struct client_conn *c, const char *vm, const char *channel,
 	if (fd < 0)
 		return client_fail(errno, "%s: no socket: %s", vm,
 				   strerror(errno));
-	set_connect_timeout(fd, deadline);
 	do {
+		set_connect_timeout(fd, deadline);
 		r = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
 		e = errno;
 	} while (r && e == EINTR);

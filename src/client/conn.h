@@ -23,8 +23,6 @@
 /* For questions that the local broker answers from its own memory: far more
  * than a busy machine needs, short enough to be told that it hangs. */
 #define CLIENT_LOCAL_MS 20000
-/* For what the other side must answer when the caller set no time limit. */
-#define CLIENT_PEER_MS 60000
 
 #define CLIENT_NEVER UINT64_MAX
 

@@ -44,14 +44,16 @@ int vmpath_find_socket(const char *vm, const char *file,
 		if (!vmpath_join(ret->sun_path, sizeof(ret->sun_path),
 				 roots.path[i], vm, file))
 			continue;
-		if (stat(ret->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
-			return 0;
-		if (errno == EACCES)
+		if (stat(ret->sun_path, &st) == 0) {
+			if (S_ISSOCK(st.st_mode))
+				return 0;
+		} else if (errno == EACCES) {
 			return client_fail(EACCES,
 					   "%s: %s/%s may not be entered by "
 					   "this user; become the user who "
 					   "runs the VM",
 					   vm, roots.path[i], vm);
+		}
 	}
 	return not_found(vm, &roots);
 }

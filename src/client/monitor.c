@@ -16,7 +16,7 @@ struct vmc_monitor {
 static json_t *monitor_parameters(unsigned int flags, uint64_t after,
 				  const char *instance)
 {
-	if (after == 0 || !instance || instance[0] == '\0')
+	if (!instance || instance[0] == '\0')
 		return json_pack("{s:b}", "snapshot",
 				 (flags & VMC_MONITOR_SNAPSHOT) != 0);
 	return json_pack("{s:b,s:I,s:s}", "snapshot",

@@ -106,7 +106,7 @@ static bool parse_state(const json_t *stream, struct vmc_status *ret)
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(word, names[i]) != 0)
 			continue;
-		ret->state = i;
+		ret->state = (enum vmc_stream_state)i;
 		return true;
 	}
 	return false;

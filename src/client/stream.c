@@ -62,8 +62,8 @@ int stream_upgrade(const char *vm, const char *channel, const char *method,
 	return client_release(&c);
 }
 
-int vmc_connect(const char *vm, const char *channel, unsigned int flags,
-		int timeout_ms, char *ret_id)
+int stream_connect(const char *vm, const char *channel, unsigned int flags,
+		   uint64_t deadline, char *ret_id)
 {
 	int r = stream_check_channel(channel);
 
@@ -76,7 +76,14 @@ int vmc_connect(const char *vm, const char *channel, unsigned int flags,
 			      json_pack("{s:s,s:b}", "channel", channel,
 					"messages",
 					(flags & VMC_MESSAGES) != 0),
-			      client_deadline(timeout_ms), ret_id);
+			      deadline, ret_id);
+}
+
+int vmc_connect(const char *vm, const char *channel, unsigned int flags,
+		int timeout_ms, char *ret_id)
+{
+	return stream_connect(vm, channel, flags, client_deadline(timeout_ms),
+			      ret_id);
 }
 
 int vmc_stream_status(const char *vm, const char *id, struct vmc_status *ret)

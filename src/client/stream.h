@@ -8,6 +8,10 @@
 /* Does @channel look like a name? 0, or -EINVAL with vmc_strerror() set. */
 int stream_check_channel(const char *channel);
 
+/* stream_connect() - vmc_connect() with a deadline */
+int stream_connect(const char *vm, const char *channel, unsigned int flags,
+		   uint64_t deadline, char *ret_id);
+
 /**
  * stream_upgrade() - call a method with "upgrade" and take the descriptor
  * @parameters: consumed

@@ -11,7 +11,8 @@ import sys
 
 def names(command, *verb):
     return subprocess.run([command, "help", *verb, "--names"], check=True,
-                          capture_output=True, text=True).stdout.split()
+                          capture_output=True, text=True
+                          ).stdout.replace("=", "").split()
 
 
 def main():

@@ -7,6 +7,7 @@ usage: test_cli.py BUILD_DIR [WORD]
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,8 @@ def test_help_names_every_verb(w):
         # Completion offers what the help explains.
         options = w.on_host("help", name, "--names").stdout.split()
         for option in options:
-            assert option in text.stdout, (name, option)
+            assert b"\n  " + option.replace(b"=", b" ") in text.stdout, (
+                name, option)
         # An example besides the usage line.
         if name not in ("help", "version"):
             assert text.stdout.count(b"vmchannel " + name.encode()) >= 3, name
@@ -70,6 +72,8 @@ def test_wrong_usage_is_125_and_one_line(w):
             (("policy", "test", "a", "steal", "b"), "'steal'"),
             (("listen", "a", "b", "--max", "0"), "--max"),
             (("help", "nonsense"), "no verb"),
+            (("doctor", b"\xff", "--json"), "not UTF-8"),
+            (("status", "a", b"\xff"), "not UTF-8"),
     ):
         run = w.on_host(*args)
         check(run, 125)
@@ -355,7 +359,7 @@ def test_reset_is_125_with_the_reason(w):
                 stderr=subprocess.PIPE)
     _, said = c.communicate(b"go\n" + b"y" * 4000000, timeout=PATIENCE)
     assert c.returncode == 125, said
-    assert b"app-gone" in said or b"stdin" in said, said
+    assert b"was reset: " in said and b"(app-" in said, said
     w.stop(p)
     c.stdin = c.stdout = c.stderr = None
     w.stop(c)
@@ -397,7 +401,7 @@ def test_listen_sets_the_environment(w):
     check(run, 0)
     words = run.stdout.decode().split()
     assert words[0] == f"host:{os.getuid()}" and words[1] == CHANNEL, words
-    assert words[2], words
+    assert re.fullmatch("[0-9a-f]{8}-[0-9]+", words[2]), words
     # stdin, stdout, stderr and the folder itself: nothing is inherited.
     assert words[-1] == "4", words
     w.stop(p)
@@ -426,6 +430,39 @@ def test_listen_serves_many_at_once(w):
         assert c.wait(PATIENCE) == 0
         c.stdin = None
         w.stop(c)
+    w.stop(p)
+
+
+def test_listen_counts_its_own_children(w):
+    """A shell that became the command has left it a child."""
+    sh = " ".join(w.command(w.guest, "listen", "host", CHANNEL, "--max", "1",
+                            "--", "cat"))
+    p = w.start(["sh", "-c", "sleep 0.5 & exec " + sh],
+                stderr=subprocess.PIPE)
+    assert b"listening on" in p.stderr.readline()
+    wait_until("the foreign child is gone", lambda: not children_of(p.pid))
+    for _ in range(2):
+        wait_until("it is served", lambda: w.on_host(
+            "connect", "web1", CHANNEL, "--timeout", "5",
+            stdin=b"x").stdout == b"x")
+    w.stop(p)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return f.read().split()
+
+
+def test_listen_under_somebody_who_ignores_sigchld(w):
+    p = w.start(w.command(w.guest, "listen", "host", CHANNEL, "--once", "--",
+                          "sh", "-c", "exit 7"), stderr=subprocess.PIPE,
+                preexec_fn=lambda: signal.signal(signal.SIGCHLD,
+                                                 signal.SIG_IGN))
+    assert b"listening on" in p.stderr.readline()
+    wait_until("it is announced", lambda: CHANNEL.encode() in w.on_host(
+        "channels", "web1", "--names").stdout.split())
+    w.on_host("connect", "web1", CHANNEL, "--timeout", "5")
+    assert p.wait(PATIENCE) == 7
     w.stop(p)
 
 
@@ -460,6 +497,44 @@ def test_call(w):
     assert "channels" in json.loads(run.stdout)
     check(w.on_host("call", "--local", "web1", "org.vmchannel.Broker.Nope"),
           1, b"", "MethodNotFound")
+
+
+def test_call_keeps_its_timeout(w):
+    """The service is announced, but does not take the stream."""
+    p = echo(w)
+    p.send_signal(signal.SIGSTOP)
+    since = time.monotonic()
+    check(w.on_host("call", "web1", CHANNEL + ".M", "--timeout", "1"), 125,
+          b"", "in time")
+    assert time.monotonic() - since < 10
+    p.send_signal(signal.SIGCONT)
+    w.stop(p)
+
+
+def test_long_lists_are_whole(w):
+    """More streams than go into one reply; as many channels as are likely."""
+    names = [f"org.example.n{i:03}" for i in range(60)]
+    held = [w.varlink(root, vm, "Listen", "more", channel=n)
+            for n in names for root, vm in ((w.host, "web1"),
+                                            (w.guest, "host"))]
+    run = wait_until("all are seen", lambda: (
+        lambda r: r.stdout.count(names[-1].encode()) == 2 and r)(
+            w.on_host("channels", "web1", "--json")))
+    check(run, 0)
+    assert sorted(c["name"] for c in map(json.loads, run.stdout.splitlines())
+                  if c["name"] in names) == sorted(names * 2)
+    for s in held:
+        s.close()
+    held = [w.varlink(w.host, "web1", "Connect", "upgrade",
+                      channel="org.varlink.service") for _ in range(150)]
+    run = w.on_host("status", "web1", "--json")
+    check(run, 0)
+    ids = {json.loads(r)["id"] for r in run.stdout.splitlines()}
+    assert len(ids) == 150, len(ids)
+    for s in held:
+        s.close()
+    wait_until("they are gone", lambda: not w.on_host(
+        "status", "web1", "--json").stdout)
 
 
 def test_replies_cannot_drive_the_terminal(w):
@@ -526,7 +601,7 @@ def test_policy(w):
     check(ask("listen", CHANNEL, "--as", "guest:0"), 126)
     check(ask("listen", CHANNEL, "--as", "group:root"), 126)
     check(ask("listen", CHANNEL, "--as", "host"), 0)
-    for bad in ("moon", "guest:", "guest:x", "guest:-1", "group:", "user:1",
+    for bad in ("moon", "guest:", "guest:x", "guest:-1", "group:", "user:1", "guestx:1",
                 "guest:4294967296", "group:no such group"):
         check(ask("listen", CHANNEL, "--as", bad), 125, b"", "--as")
     check(ask("connect", "a..b"), 125, b"", "name")
@@ -540,12 +615,15 @@ class Monitor:
         self.p = w.start(w.command(w.host, "monitor", *args, "--json"),
                          stdout=subprocess.PIPE)
 
+    def next(self):
+        line = self.p.stdout.readline()
+        assert line, "the monitor ended"
+        return json.loads(line)
+
     def until(self, kind, **members):
         """The next event of that type with those members."""
         while True:
-            line = self.p.stdout.readline()
-            assert line, "the monitor ended"
-            event = json.loads(line)
+            event = self.next()
             if event["type"] == kind and all(
                     event.get(k) == v for k, v in members.items()):
                 return event
@@ -583,6 +661,35 @@ def test_monitor_ends_when_nobody_reads(w):
         ["sh", "-c", " ".join(w.command(w.host, "monitor", "web1")) +
          " | head -1"], capture_output=True, check=False, timeout=PATIENCE)
     assert run.returncode == 0 and run.stdout.count(b"\n") == 1, run
+
+
+def test_monitor_finds_new_vms_beside_a_busy_one(w):
+    """Events of one VM never stop; another VM starts."""
+    busy = w.start(["sh", "-c", "while " + " ".join(w.command(
+        w.host, "connect", "web1", "org.varlink.service", "</dev/null")) +
+        "; do :; done"], stdout=subprocess.DEVNULL)
+    m = Monitor(w)
+    m.until("stream-closed", vm="web1")
+    new = w.start([w.path("src/host/vmchanneld"), "--dir", w.host,
+                   "--config", w.config, "web2"], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE
+        while m.next()["vm"] != "web2":
+            assert time.monotonic() < end, "web2 is not seen"
+    finally:
+        w.stop(busy)
+        w.stop(new)
+        m.close()
+
+
+def test_doctor_says_no_to_nobody(w):
+    """Its exit status is its own, also if nobody reads what it finds."""
+    for vm, status in (("web1", b"0"), ("web9", b"1")):
+        run = subprocess.run(
+            ["sh", "-c", "(sleep 0.3; " + " ".join(w.command(
+                w.host, "doctor", vm)) + "; echo $? >&2) | :"],
+            stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
+        assert run.stderr == status + b"\n", (vm, run.stderr)
 
 
 # ---- brokers that go away: the last, as they start them anew ----------------------------

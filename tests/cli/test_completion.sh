@@ -21,7 +21,7 @@ expect()
 	local want=$1 got
 	shift
 	got=$(complete_words "$@")
-	if [[ " $got" != *" $want "* ]]; then
+	if [[ " $got" != *" $want "* && $got != "$want" ]]; then
 		echo "$*: '$want' is not in: $got"
 		failed=1
 	fi
@@ -33,6 +33,28 @@ expect --json vmchannel --j
 expect test vmchannel policy ""
 expect listen vmchannel policy test web1 l
 expect doctor vmchannel help doc
+
+# A folder with a VM: the names of VMs stand for what else is asked.
+dir=$(mktemp -d)
+mkdir "$dir/web7"
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' \
+	"$dir/web7/control"
+expect web7 vmchannel --dir "$dir" connect ""
+expect web7 vmchannel --dir = "$dir" connect ""
+expect web7 vmchannel connect --timeout 5 --dir "$dir" ""
+expect web7 vmchannel connect --dir "$dir" --timeout = 5 ""
+expect web7 vmchannel attach --messages --qmp x --dir "$dir" w
+expect "$dir" vmchannel --dir "${dir%?}"
+expect "$dir/web7" vmchannel attach web7 --qmp "$dir/"
+expect "$dir/web7" vmchannel attach web7 --qmp = "$dir/"
+expect pci vmchannel run --transport p
+rm -r "$dir"
+got=$(complete_words vmchannel connect --timeout "")
+[[ -z ${got// /} ]] || { echo "a number: $got"; failed=1; }
+for verb in $(vmchannel help --names); do
+	expect --help vmchannel "$verb" --h
+	expect "$verb" vmchannel "$verb"
+done
 got=$(complete_words vmchannel listen web1 a.b -- --)
 [[ -z ${got// /} ]] || { echo "after --: $got"; failed=1; }
 exit $failed

@@ -164,6 +164,24 @@ class World:
             other, "channels", name, "--names").stdout.split())
         return p
 
+    @staticmethod
+    def varlink(root, vm, method, mode, **parameters):
+        """A call to a broker, and its first reply. The socket stays open."""
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(PATIENCE)
+        s.connect(os.path.join(root, vm, "control"))
+        call = {"method": "org.vmchannel.Broker." + method,
+                "parameters": parameters, mode: True}
+        s.sendall(json.dumps(call).encode() + b"\0")
+        reply = b""
+        while not reply.endswith(b"\0"):
+            byte = s.recv(1)
+            assert byte, reply
+            reply += byte
+        reply = json.loads(reply[:-1])
+        assert "error" not in reply, reply
+        return s
+
     def stop(self, p, sig=signal.SIGTERM):
         if p.poll() is None:
             p.send_signal(sig)

@@ -42,6 +42,10 @@
 #define LONG_ID \
 	"{\"parameters\":{\"id\":\"0123456789012345678901234567890123456789\"}}"
 
+#define EVENT(members)                                                       \
+	"{\"parameters\":{\"event\":{\"instance\":\"i-1\",\"time_us\":1700," \
+	"\"seq\":" members "}},\"continues\":true}"
+
 static int fds_before;
 
 static int setup(void **state)
@@ -76,6 +80,126 @@ static void missing_vm_names_the_folder(void **state)
 	unsetenv("VMCHANNEL_DIR");
 }
 
+/* A stream's first part of a header, then its end. */
+static void header_cut_short(void **state)
+{
+	char buf[8];
+	size_t len;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	assert_int_equal(write(fd[0], "\1\0\0", 3), 3);
+	close(fd[0]);
+	assert_int_equal(vmc_recv_msg(fd[1], buf, sizeof(buf), &len), -EPROTO);
+	assert_text_has("within a message");
+	close(fd[1]);
+}
+
+/* On a descriptor that does not block, nothing there is no message begun. */
+static void nonblocking_messages(void **state)
+{
+	char buf[8];
+	size_t len;
+	int fd[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	assert_int_equal(vmc_recv_msg(fd[1], buf, sizeof(buf), &len), -EAGAIN);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void empty_token_is_no_offer(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Listen", 0},
+		REPLY("{\"parameters\":{},\"continues\":true}"),
+		REPLY("{\"parameters\":{\"token\":\"\",\"id\":\"i-1\","
+		      "\"caller\":{\"side\":\"host\",\"uid\":0,\"gid\":0}},"
+		      "\"continues\":true}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct vmc_listener *l;
+	struct script_broker b;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
+	assert_int_equal(vmc_accept(l, NULL, PATIENT), -EPROTO);
+	assert_text_has("lacks a member");
+	vmc_listener_free(l);
+	script_finish(&b);
+}
+
+static void every_event_has_its_type(void **state)
+{
+	static const struct {
+		const char *reply;
+		enum vmc_monitor_type type;
+	} rows[] = {
+#define ROW(name, id) {EVENT("1,\"type\":\"" name "\""), VMC_MON_##id}
+		ROW("snapshot-end", SNAPSHOT_END),
+		ROW("link-up", LINK_UP),
+		ROW("link-down", LINK_DOWN),
+		ROW("port-added", PORT_ADDED),
+		ROW("port-removed", PORT_REMOVED),
+		ROW("peer-up", PEER_UP),
+		ROW("peer-down", PEER_DOWN),
+		ROW("peer-stalled", PEER_STALLED),
+		ROW("peer-unstalled", PEER_UNSTALLED),
+		ROW("channel-added", CHANNEL_ADDED),
+		ROW("channel-removed", CHANNEL_REMOVED),
+		ROW("stream-opened", STREAM_OPENED),
+		ROW("stream-closed", STREAM_CLOSED),
+		ROW("policy-reloaded", POLICY_RELOADED),
+		ROW("lost", LOST),
+#undef ROW
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct script_step steps[] = {
+			{SCRIPT_ACCEPT, NULL, 0}, {SCRIPT_EXPECT, "Monitor", 0},
+			REPLY(rows[i].reply),     {SCRIPT_EOF, NULL, 0},
+			{SCRIPT_END, NULL, 0},
+		};
+		struct vmc_monitor_event e;
+		struct script_broker b;
+		struct vmc_monitor *m;
+
+		script_start(&b, steps);
+		assert_int_equal(vmc_monitor_open(&m, VM, 0, 0, NULL), 0);
+		assert_int_equal(vmc_monitor_next(m, &e, PATIENT), 1);
+		assert_int_equal(e.type, rows[i].type);
+		vmc_monitor_free(m);
+		script_finish(&b);
+	}
+}
+
+/* What errno was before says nothing about a path that is no socket. */
+static void what_is_no_socket_is_no_broker(void **state)
+{
+	char root[] = "/tmp/vmc-client-XXXXXX";
+	char path[64];
+	int fd;
+
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/" VM, root);
+	assert_int_equal(mkdir(path, 0700), 0);
+	strcat(path, "/control");
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	setenv("VMCHANNEL_DIR", root, 1);
+	errno = EACCES;
+	assert_int_equal(vmc_connect(VM, CHANNEL, 0, 0, NULL), -ENOENT);
+	unsetenv("VMCHANNEL_DIR");
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+	rmdir(root);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
 	static const char *const vms[] = {"",    ".",   "..",  ".hidden",
@@ -99,11 +223,15 @@ static void bad_arguments_are_refused(void **state)
 	assert_int_equal(vmc_connect(VM, CHANNEL, 0x80, 0, NULL), -EINVAL);
 	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0x80), -EINVAL);
 	assert_int_equal(vmc_monitor_open(&m, VM, 0x80, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", NULL, 0x80), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "NoDot", NULL, 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.", NULL, 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "[]", 0), -EINVAL);
-	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "{", 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", NULL, 0x80, 0),
+			 -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, DIGITS_65 ".M", NULL, 0, 0),
+			 -EINVAL);
+	assert_text_has("is not a method");
+	assert_int_equal(vmc_call_start(&c, VM, "NoDot", NULL, 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.", NULL, 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "[]", 0, 0), -EINVAL);
+	assert_int_equal(vmc_call_start(&c, VM, "a.b.C", "{", 0, 0), -EINVAL);
 	assert_text_has("column");
 	assert_int_equal(vmc_stream_status(VM, "", &s), -EINVAL);
 }
@@ -601,10 +729,6 @@ static void refused_listen_leaves_nothing(void **state)
 /* ---- monitor --------------------------------------------------------------
  */
 
-#define EVENT(members)                                                       \
-	"{\"parameters\":{\"event\":{\"instance\":\"i-1\",\"time_us\":1700," \
-	"\"seq\":" members "}},\"continues\":true}"
-
 static void events_are_read(void **state)
 {
 	static const struct script_step steps[] = {
@@ -624,6 +748,7 @@ static void events_are_read(void **state)
 		REPLY(EVENT("13,\"type\":\"from-the-future\"")),
 		{SCRIPT_END, NULL, 0},
 	};
+	static const struct vmc_monitor_event zero;
 	struct vmc_monitor_event e;
 	struct script_broker b;
 	struct vmc_monitor *m;
@@ -632,7 +757,9 @@ static void events_are_read(void **state)
 	assert_int_equal(
 		vmc_monitor_open(&m, VM, VMC_MONITOR_SNAPSHOT, 7, "i-1"), 0);
 	assert_string_equal(vmc_monitor_instance(m), "");
+	memset(&e, 0xff, sizeof(e));
 	assert_int_equal(vmc_monitor_next(m, &e, PATIENT), 1);
+	assert_memory_equal(e.reserved, zero.reserved, sizeof(e.reserved));
 	assert_int_equal(e.type, VMC_MON_CHANNEL_ADDED);
 	assert_string_equal(e.channel, "a.b");
 	assert_true(e.peer);
@@ -718,7 +845,7 @@ static void call_goes_through_a_stream(void **state)
 
 	script_start(&b, steps);
 	assert_int_equal(vmc_call_start(&c, VM, "org.example.db.Get",
-					"{\"k\": 1}", VMC_CALL_MORE),
+					"{\"k\": 1}", VMC_CALL_MORE, PATIENT),
 			 0);
 	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), 1);
 	assert_string_equal(text, "{\"v\":1}");
@@ -729,6 +856,59 @@ static void call_goes_through_a_stream(void **state)
 	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), -EINVAL);
 	vmc_call_free(c);
 	script_finish(&b);
+}
+
+/* Who has seen nothing but the snapshot can still say what it missed. */
+static void monitor_repeats_from_the_first(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "\"after\":0,\"instance\":\"i-1\"", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "\"parameters\":{\"snapshot\":false}", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_monitor *m;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_monitor_open(&m, VM, 0, 0, "i-1"), 0);
+	vmc_monitor_free(m);
+	assert_int_equal(vmc_monitor_open(&m, VM, 0, 5, ""), 0);
+	vmc_monitor_free(m);
+	script_finish(&b);
+}
+
+static void call_start_keeps_its_timeout(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		{SCRIPT_EOF, NULL, 0}, /* the service does not take it */
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_call *c;
+
+	script_start(&b, steps);
+	assert_int_equal(
+		vmc_call_start(&c, VM, "org.example.db.Get", NULL, 0, SHORT),
+		-ETIMEDOUT);
+	assert_text_has("org.example.db");
+	script_finish(&b);
+}
+
+/* What a program was compiled against must fit what it finds at run time. */
+static void structs_keep_their_sizes(void **state)
+{
+	assert_int_equal(sizeof(struct vmc_caller), 88);
+	assert_int_equal(sizeof(struct vmc_status), 56);
+	assert_int_equal(sizeof(struct vmc_monitor_event), 288);
+	assert_int_equal(offsetof(struct vmc_caller, reserved), 56);
+	assert_int_equal(offsetof(struct vmc_status, reserved), 24);
+	assert_int_equal(offsetof(struct vmc_monitor_event, reserved), 160);
 }
 
 static void local_call_asks_the_broker(void **state)
@@ -746,8 +926,9 @@ static void local_call_asks_the_broker(void **state)
 	struct vmc_call *c;
 
 	script_start(&b, steps);
-	assert_int_equal(
-		vmc_call_start(&c, VM, B "GetInfo", NULL, VMC_CALL_LOCAL), 0);
+	assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", NULL,
+					VMC_CALL_LOCAL, PATIENT),
+			 0);
 	assert_int_equal(vmc_call_reply(c, &text, NULL, PATIENT), 0);
 	assert_string_equal(text, "{\"vm\":\"web1\"}");
 	vmc_call_free(c);
@@ -777,7 +958,7 @@ static void bad_replies_to_calls(void **state)
 
 		script_start(&b, steps);
 		assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", NULL,
-						VMC_CALL_LOCAL),
+						VMC_CALL_LOCAL, PATIENT),
 				 0);
 		assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT),
 				 rows[i].want);
@@ -801,9 +982,9 @@ static void large_call_is_refused(void **state)
 	memcpy(text, "{\"a\":\"", 6);
 	memcpy(text + 70000 - 3, "\"}", 3);
 	script_start(&b, steps);
-	assert_int_equal(
-		vmc_call_start(&c, VM, B "GetInfo", text, VMC_CALL_LOCAL),
-		-EMSGSIZE);
+	assert_int_equal(vmc_call_start(&c, VM, B "GetInfo", text,
+					VMC_CALL_LOCAL, PATIENT),
+			 -EMSGSIZE);
 	script_finish(&b);
 	free(text);
 }
@@ -879,6 +1060,11 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(version_and_text_are_there),
 		TEST(missing_vm_names_the_folder),
+		TEST(header_cut_short),
+		TEST(nonblocking_messages),
+		TEST(empty_token_is_no_offer),
+		TEST(every_event_has_its_type),
+		TEST(what_is_no_socket_is_no_broker),
 		TEST(bad_arguments_are_refused),
 		TEST(dead_socket_is_refused),
 		TEST(stream_begins_after_the_nul),
@@ -900,6 +1086,9 @@ int main(void)
 		TEST(events_are_read),
 		TEST(bad_event_is_eproto),
 		TEST(call_goes_through_a_stream),
+		TEST(monitor_repeats_from_the_first),
+		TEST(call_start_keeps_its_timeout),
+		TEST(structs_keep_their_sizes),
 		TEST(local_call_asks_the_broker),
 		TEST(bad_replies_to_calls),
 		TEST(large_call_is_refused),

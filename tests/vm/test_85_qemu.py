@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 
 from vmtest import (Failure, Qmp, check, check_equal, guest_dir, machine_args,
@@ -372,6 +373,50 @@ def test_attach_undoes(t):
                                                 path="/machine/peripheral")
                  if d["name"] == "org.vmchannel.0"], [], "ports")
     qmp.close()
+
+
+@test()
+def test_attach_to_another_vms_name(t):
+    """The name is taken by a VM that runs: it must not come to harm."""
+    place = Place(t)
+    run = place.run(*PC, stdin=subprocess.DEVNULL)
+    place.wait_link()
+    pid = place.info()["pid"]
+    other = "99999999-2222-3333-4444-555555555555"
+    for uuid in ([], ["-uuid", other]):
+        qemu, qmp = place.bare_qemu(*PC, *uuid)
+        for options in ([], ["--detach"]):
+            p = place.attach(qmp, *options)
+            check_equal(p.wait(), 125, f"attach {options}")
+            check("another VM" in p.errors(), p.errors())
+        qemu.kill()
+        qemu.wait()
+    check_equal(place.info()["pid"], pid, "vmchanneld")
+    check_equal(place.info()["link"], "connected", "its link")
+    place.stop(run)
+    place.wait_clean()
+
+
+@test()
+def test_attach_finds_a_link_in_use(t):
+    """Whoever listens there may have a full backlog: nothing hangs."""
+    place = Place(t)
+    os.makedirs(place.dir)
+    with socket.socket(socket.AF_UNIX) as ear:
+        ear.bind(os.path.join(place.dir, "link"))
+        ear.listen(0)
+        waiting = []
+        for _ in range(4):
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            waiting.append(s)
+            s.connect_ex(os.path.join(place.dir, "link"))
+        _, qmp = place.bare_qemu(*PC)
+        p = place.attach(qmp, "--no-daemon")
+        check_equal(p.wait(), 125, "a link that is in use")
+        check("in use by another" in p.errors(), p.errors())
+        for s in waiting:
+            s.close()
 
 
 @test()
