@@ -139,8 +139,8 @@ uint64_t stream_number(const struct broker *b, const char *id)
 	char expected[STREAM_ID_MAX];
 	uint64_t number = 0;
 
-	if (strlen(id) >= STREAM_ID_MAX ||
-	    strncmp(id, b->id_text, 8) != 0 || id[8] != '-')
+	if (strlen(id) >= STREAM_ID_MAX || strncmp(id, b->id_text, 8) != 0 ||
+	    id[8] != '-')
 		return 0;
 	number = strtoull(id + 9, NULL, 10);
 	/* Only the form that we print: no sign, no zeros in front. */
@@ -170,10 +170,9 @@ void stream_record(const struct broker *b, const struct stream *st,
 		.number = st->number,
 		.caller = st->caller,
 		.local_uid = st->local_uid,
-		.state =
-			st->state == STREAM_OPEN || st->state == STREAM_AWAITED
-				? RECORD_OPEN
-				: RECORD_OPENING,
+		.state = st->state == STREAM_OPEN || st->state == STREAM_AWAITED
+				 ? RECORD_OPEN
+				 : RECORD_OPENING,
 		.outgoing = st->outgoing,
 	};
 	strcpy(ret->channel, st->name);

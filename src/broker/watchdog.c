@@ -15,9 +15,9 @@
 #include "broker/log.h"
 
 /* Whether the first bytes are read at once shows this early. */
-#define FIRST_LOOK_MS  100
-#define UNREAD_MIN_MS  1000
-#define UNREAD_MAX_MS  60000
+#define FIRST_LOOK_MS 100
+#define UNREAD_MIN_MS 1000
+#define UNREAD_MAX_MS 60000
 
 static bool is_on(const struct broker *b)
 {
