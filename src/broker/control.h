@@ -33,7 +33,8 @@ enum control_mode {
 
 struct resume_call {
 	uint8_t token[TOKEN_LEN];
-	uint64_t received;
+	uint64_t received, sent, kept;
+	bool received_end, sent_end;
 	uint64_t since_ms;
 };
 

@@ -50,37 +50,56 @@ static void no_such_token(struct control_conn *c)
 		c->eof = true;
 }
 
+/* Bytes of the program that were taken; those that came with its call were,
+ * though they may not have been passed on yet. */
+static uint64_t consumed(const struct broker *b, const struct stream *st)
+{
+	struct vmc_stream_info info = {0};
+
+	vmc_stream_get_info(b->session, st->h, &info);
+	return info.bytes_out + st->early_len - st->early_off;
+}
+
+/* All that was delivered arrived, and nothing that is missing is lost. */
+static bool continues(const struct broker *b, const struct stream *st,
+		      const struct resume_call *call)
+{
+	uint64_t taken = consumed(b, st);
+
+	if (call->received != st->delivered ||
+	    (call->received_end && !st->rx_done) || taken > call->sent)
+		return false;
+	/* The peer wants no more, so no more is needed. */
+	if (st->tx_stopped)
+		return true;
+	if (st->tx_done)
+		return call->sent_end && taken == call->sent;
+	return taken >= call->kept;
+}
+
 /* Return: OK, or why this caller may not have it. */
 static unsigned int judge(struct control_conn *c, const struct stream *st,
 			  struct policy_verdict *v)
 {
-	struct vmc_stream_info info;
-
 	/* The rules of here, for whoever calls here. */
 	creds_check(c->b, &c->creds,
 		    st->outgoing ? POLICY_CONNECT : POLICY_LISTEN, st->name, v);
 	if (!v->allowed)
 		return VMC_REASON_DENIED;
-	if (c->resume.received != st->delivered ||
-	    vmc_stream_get_info(c->b->session, st->h, &info) < 0)
-		return VMC_REASON_SESSION_LOST;
-	return VMC_REASON_OK;
+	return continues(c->b, st, &c->resume) ? VMC_REASON_OK
+					       : VMC_REASON_SESSION_LOST;
 }
 
 static char *reply_text(const struct control_conn *c, const struct stream *st,
 			size_t *ret_len)
 {
-	struct vmc_stream_info info = {0};
 	char id[STREAM_ID_MAX];
 	json_t *params;
 	char *text;
 
-	/* What came with its call was taken, though not passed on yet. */
-	vmc_stream_get_info(c->b->session, st->h, &info);
-	info.bytes_out += st->early_len - st->early_off;
 	stream_id_text(c->b, st->number, id);
 	params = json_pack("{s:s,s:I,s:b,s:b}", "id", id, "consumed",
-			   (json_int_t)info.bytes_out, "received_end",
+			   (json_int_t)consumed(c->b, st), "received_end",
 			   st->rx_done, "consumed_end", st->tx_done);
 	text = varlink_reply_text(NULL, params, false, ret_len);
 	json_decref(params);
@@ -180,9 +199,13 @@ void method_resume(struct control_call *call)
 	const struct arg args[] = {
 		{"token", ARG_STRING, false, &token},
 		{"received", ARG_UINT, false, &c->resume.received},
+		{"received_end", ARG_BOOL, false, &c->resume.received_end},
+		{"sent", ARG_UINT, false, &c->resume.sent},
+		{"sent_end", ARG_BOOL, false, &c->resume.sent_end},
+		{"kept", ARG_UINT, false, &c->resume.kept},
 	};
 
-	if (!call_args(call, args, 2))
+	if (!call_args(call, args, sizeof(args) / sizeof(args[0])))
 		return;
 	if (!token_parse(token, c->resume.token)) {
 		call_invalid(call, "token");

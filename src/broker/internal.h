@@ -249,6 +249,7 @@ struct stream {
 	bool tx_done;    /* no more bytes of the program go to the peer */
 	bool rx_done;    /* the program was told that the peer finished */
 	bool follow;     /* its program comes along when the VM moves */
+	bool tx_stopped; /* the peer wants no more of them */
 	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
 	uint32_t gen;    /* of this slot: makes stale references visible */
 	uint32_t held;   /* events of its descriptor while frozen */

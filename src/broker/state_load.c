@@ -126,6 +126,7 @@ static bool read_rec(struct rd *r, struct rec *ret)
 	st->follow = ret->flags & STATE_REC_FOLLOW;
 	st->rx_done = ret->flags & STATE_REC_RX_DONE;
 	st->tx_done = ret->flags & STATE_REC_TX_DONE;
+	st->tx_stopped = ret->flags & STATE_REC_TX_STOPPED;
 	return read_name(r, name_len, st->name);
 }
 
@@ -172,9 +173,9 @@ static bool is_rec_valid(const struct load *l, const struct rec *r)
 	       st->number >= 1 && st->number <= l->last_number &&
 	       (r->flags & ~STATE_REC_FLAGS) == 0 &&
 	       (!(r->flags & STATE_REC_LOST) || r->early_len == 0) &&
-	       st->caller.kind == side && st->weight <= 16 &&
-	       st->answer <= STREAM_ANSWER_VARLINK && is_check_valid(st) &&
-	       is_state_valid(l, st);
+	       st->tx_stopped <= st->tx_done && st->caller.kind == side &&
+	       st->weight <= 16 && st->answer <= STREAM_ANSWER_VARLINK &&
+	       is_check_valid(st) && is_state_valid(l, st);
 }
 
 /* Slots and numbers are each used once. */
@@ -465,7 +466,8 @@ static void take_stream(struct load *l, const struct rec *r)
 	st->owner = principal_key(&st->caller);
 	st->since_ms = broker_now_us() / 1000u;
 	b->n_streams++;
-	if (l->s.header.kind == STATE_MOVE)
+	/* Where the program has nothing left to do it need not come. */
+	if (l->s.header.kind == STATE_MOVE && !(st->rx_done && st->tx_done))
 		st->state = STREAM_AWAITED;
 	if (st->state == STREAM_AWAITED)
 		st->since_ms = 0; /* counts from the first handshake */

@@ -37,7 +37,8 @@ enum state_rec_flags {
 	STATE_REC_RX_DONE = 8,
 	STATE_REC_TX_DONE = 16,
 	STATE_REC_LOST = 32, /* its early bytes found no room */
-	STATE_REC_FLAGS = 63,
+	STATE_REC_TX_STOPPED = 64,
+	STATE_REC_FLAGS = 127,
 };
 
 #endif /* BROKER_STATE_REC_H */

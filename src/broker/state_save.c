@@ -88,6 +88,7 @@ static uint8_t rec_flags(const struct stream *st, bool lost)
 			 (st->follow ? STATE_REC_FOLLOW : 0) |
 			 (st->rx_done ? STATE_REC_RX_DONE : 0) |
 			 (st->tx_done ? STATE_REC_TX_DONE : 0) |
+			 (st->tx_stopped ? STATE_REC_TX_STOPPED : 0) |
 			 (lost ? STATE_REC_LOST : 0));
 }
 

@@ -436,7 +436,7 @@ void stream_stopped(struct stream *st, unsigned int reason)
 
 	if (st->tx_done)
 		return;
-	st->tx_done = true;
+	st->tx_done = st->tx_stopped = true;
 	if (reason != VMC_REASON_OK)
 		st->cut = (uint16_t)reason;
 	if (st->fd < 0)
