@@ -78,6 +78,9 @@ struct broker_config {
 	 * caller's. NULL: on the heap. */
 	void *session_mem;
 	size_t session_size;
+	/* It was another process's, which died between two turns; the streams
+	 * go on if they can. */
+	bool session_left;
 	/* Odd within a turn of the loop, even while it sleeps; NULL: none */
 	uint64_t *turn;
 	bool incoming; /* a state is to be loaded: Resume waits for it */

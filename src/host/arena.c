@@ -6,70 +6,79 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #define ARENA_MAGIC 0x316e657261636d76u /* "vmcaren1" */
-#define HEAD_ROOM   64u		    /* keeps what follows aligned */
+#define HEAD_ROOM   64u                 /* keeps what follows aligned */
 
 _Static_assert(sizeof(struct arena_head) <= HEAD_ROOM, "the head fits");
 
 /* ---- which program is this? ---- */
 
-static bool take_note(const ElfW(Nhdr) *n, uint8_t ret[ARENA_BUILD_LEN])
-{
-	const uint8_t *name = (const uint8_t *)(n + 1);
-	size_t name_len = (n->n_namesz + 3u) & ~(size_t)3;
-	size_t len = n->n_descsz;
+#if __SIZEOF_POINTER__ == 8
+typedef Elf64_Phdr elf_phdr;
+typedef Elf64_Nhdr elf_nhdr;
+#else
+typedef Elf32_Phdr elf_phdr;
+typedef Elf32_Nhdr elf_nhdr;
+#endif
 
-	if (n->n_type != NT_GNU_BUILD_ID || n->n_namesz != 4 ||
-	    memcmp(name, "GNU", 4) != 0)
-		return false;
-	memcpy(ret, name + name_len,
-	       len < ARENA_BUILD_LEN ? len : ARENA_BUILD_LEN);
-	return true;
+static size_t padded(size_t n)
+{
+	return (n + 3u) & ~(size_t)3;
+}
+
+static bool is_build_id(const elf_nhdr *n)
+{
+	return n->n_type == NT_GNU_BUILD_ID && n->n_namesz == 4 &&
+	       memcmp(n + 1, "GNU", 4) == 0;
 }
 
 static bool search_notes(const uint8_t *p, size_t len,
 			 uint8_t ret[ARENA_BUILD_LEN])
 {
-	while (len >= sizeof(ElfW(Nhdr))) {
-		const ElfW(Nhdr) *n = (const ElfW(Nhdr) *)(const void *)p;
-		size_t all = sizeof(*n) + ((n->n_namesz + 3u) & ~(size_t)3) +
-			     ((n->n_descsz + 3u) & ~(size_t)3);
+	while (len >= sizeof(elf_nhdr)) {
+		const elf_nhdr *n = (const elf_nhdr *)(const void *)p;
+		size_t head = sizeof(*n) + padded(n->n_namesz);
+		size_t id = n->n_descsz;
 
-		if (all > len)
+		if (head + padded(id) > len)
 			return false;
-		if (take_note(n, ret))
+		if (is_build_id(n)) {
+			memcpy(ret, p + head,
+			       id < ARENA_BUILD_LEN ? id : ARENA_BUILD_LEN);
 			return true;
-		p += all;
-		len -= all;
+		}
+		p += head + padded(id);
+		len -= head + padded(id);
 	}
 	return false;
-}
-
-/* The first object is the program itself. */
-static int look_at_program(struct dl_phdr_info *info, size_t size, void *data)
-{
-	(void)size;
-	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		const uint8_t *p = (const uint8_t *)info->dlpi_addr;
-
-		if (ph->p_type == PT_NOTE &&
-		    search_notes(p + ph->p_vaddr, ph->p_memsz, data))
-			return 1;
-	}
-	return -1;
 }
 
 /* Nothing is believed that a program without a build id has left: it cannot be
  * told from another. */
 static bool build_id(uint8_t ret[ARENA_BUILD_LEN])
 {
+	/* Where the kernel has put the program's own headers. */
+	uintptr_t at = getauxval(AT_PHDR);
+	const elf_phdr *ph = (const elf_phdr *)at;
+	unsigned long n = at ? getauxval(AT_PHNUM) : 0;
+	uintptr_t base = 0;
+
 	memset(ret, 0, ARENA_BUILD_LEN);
-	return dl_iterate_phdr(look_at_program, ret) == 1;
+	for (unsigned long i = 0; i < n; i++) {
+		if (ph[i].p_type == PT_PHDR)
+			base = at - ph[i].p_vaddr;
+	}
+	for (unsigned long i = 0; i < n; i++) {
+		if (ph[i].p_type == PT_NOTE &&
+		    search_notes((const uint8_t *)(base + ph[i].p_vaddr),
+				 ph[i].p_memsz, ret))
+			return true;
+	}
+	return false;
 }
 
 /* ---- the arena ---- */

@@ -53,7 +53,7 @@ enum life_action {
 	LIFE_DO_REFUSE = 1u << 6,  /* answer busy; nothing has changed */
 	LIFE_DO_EXPLAIN = 1u << 7, /* no session: say migrated in HELLO */
 	LIFE_DO_MOVED = 1u << 8,   /* end streams, forget the session */
-	LIFE_DO_THAW = 1u << 9,   /* as if never frozen */
+	LIFE_DO_THAW = 1u << 9,    /* as if never frozen */
 	LIFE_DO_RENEW = 1u << 10,  /* session of a new instance */
 	LIFE_DO_ADOPT = 1u << 11,  /* the arena as it is */
 	LIFE_DO_RESYNC = 1u << 12, /* fresh entropy, preamble, HELLO */

@@ -208,8 +208,7 @@ static void reap(struct supervisor *s)
 		} else if (pid == s->up.worker) {
 			s->up.worker = 0;
 			upgrade_failed(s, "the new worker has died");
-		}
-		else
+		} else
 			children_remove(&s->children, pid);
 	}
 }

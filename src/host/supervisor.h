@@ -68,7 +68,7 @@ struct upgrade {
 		UPGRADE_ADOPTING, /* and the new one loads */
 	} phase;
 	pid_t worker;
-	int pair; /* -1: none */
+	int pair;     /* -1: none */
 	int arena_fd; /* its own: the present one may have to go on */
 	uint64_t due_ms;
 	bool asked; /* by a program, over the worker */
@@ -77,8 +77,8 @@ struct upgrade {
 struct supervisor {
 	const struct options *opt;
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int vm_fds[3]; /* vmdir_claim(): lock, control, connect */
-	int exe_fd;    /* this program, for the worker */
+	int vm_fds[3];           /* vmdir_claim(): lock, control, connect */
+	int exe_fd;              /* this program, for the worker */
 	char exe_path[PATH_MAX]; /* where the next one will be */
 	int signal_fd;
 	int state_fd; /* memfd that a state goes through; worker's and ours */

@@ -201,7 +201,7 @@ static int try_program(struct supervisor *s, char *text, size_t size)
 	if (check_program(s, exe, state, text, size))
 		r = become(s, exe, state);
 	else if (!text[0])
-		snprintf(text, size, "%s does not understand our state",
+		snprintf(text, size, "%.200s does not understand our state",
 			 s->exe_path);
 	close(state);
 	close(exe);

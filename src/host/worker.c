@@ -64,7 +64,8 @@ static void on_link_ended(void *data, int fd, enum broker_link_end why,
 		.error = error,
 	};
 
-	/* The supervisor has a copy, which it closes before it connects anew. */
+	/* The supervisor has a copy, which it closes before it connects anew.
+	 */
 	if (why == BROKER_LINK_STUCK)
 		shutdown(fd, SHUT_RDWR);
 	close(fd);
@@ -117,8 +118,8 @@ static void on_keep(void *data, uint64_t number, int fd)
 
 static void on_drop(void *data, uint64_t number)
 {
-	worker_say(data,
-		   &(struct ipc_msg){.type = IPC_DROP, .request = number}, -1);
+	worker_say(data, &(struct ipc_msg){.type = IPC_DROP, .request = number},
+		   -1);
 }
 
 static const struct broker_ops ops = {
@@ -451,11 +452,15 @@ static int map_memory(struct worker *w)
 {
 	void *p = mmap(NULL, STATE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       WORKER_FD_STATE, 0);
+	int r;
 
 	if (p == MAP_FAILED)
 		return -errno;
 	w->state = p;
-	return arena_open(&w->arena, WORKER_FD_ARENA);
+	r = arena_open(&w->arena, WORKER_FD_ARENA);
+	close(WORKER_FD_STATE);
+	close(WORKER_FD_ARENA);
+	return r;
 }
 
 int worker_run(const struct options *opt)

@@ -33,10 +33,10 @@ struct worker {
 	uint8_t *state; /* STATE_MAX, shared with our predecessor */
 	int link_fd;    /* -1: none */
 	bool configured;
-	bool adopt;    /* nothing is served before the supervisor says so */
-	bool may_run;  /* it has */
+	bool adopt;   /* nothing is served before the supervisor says so */
+	bool may_run; /* it has */
 	bool stopping;
-	bool at_once;  /* without a word: another worker has taken over */
+	bool at_once; /* without a word: another worker has taken over */
 	int status;
 	unsigned int starting; /* services that were asked for */
 
@@ -44,9 +44,9 @@ struct worker {
 	enum life life;
 	bool has_session; /* a state was loaded, or a handshake made */
 	uv_timer_t fence;
-	int bus; /* pair to the bus process; -1: none */
-	uv_poll_t *bus_poll; /* NULL: not watched */
-	uint8_t *bus_mem; /* BUS_STATE_SIZE; NULL: none yet */
+	int bus;                      /* pair to the bus process; -1: none */
+	uv_poll_t *bus_poll;          /* NULL: not watched */
+	uint8_t *bus_mem;             /* BUS_STATE_SIZE; NULL: none yet */
 	uint8_t bus_id[STATE_ID_LEN]; /* of what is being answered */
 	uint32_t bus_version;
 	uint32_t bus_size; /* of the state to be loaded */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "broker/log.h"
+#include "host/supervisor.h"
 #include "host/worker.h"
 
 /* The supervisor reads what it is given as fast as it can. */

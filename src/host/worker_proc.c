@@ -21,8 +21,7 @@
 
 /* The worker is told everything again: nothing is inherited but descriptors.
  */
-static void make_args(const struct supervisor *s, bool adopt,
-		      const char **argv)
+static void make_args(const struct supervisor *s, bool adopt, const char **argv)
 {
 	const struct options *o = s->opt;
 	size_t n = 0;
