@@ -73,6 +73,23 @@ void credit_close(struct vmc_session *s, struct slot *sl)
 	set_held(s, sl, 0);
 }
 
+bool credit_restore(struct vmc_session *s, struct slot *sl, uint32_t window)
+{
+	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
+	uint32_t out = (uint32_t)(sl->rx_limit - sl->rx_read);
+	uint32_t most = s->cfg.initial_window;
+
+	/* Lent is only to an owner. */
+	if (owner != SCHED_NONE)
+		most += s->cfg.rx_pool - s->pool_granted;
+	if (out > most)
+		return false;
+	sl->window = min_u32(max_u32(window, s->cfg.initial_window),
+			     s->cfg.max_window);
+	set_held(s, sl, out);
+	return true;
+}
+
 /* What the stream may have granted in all, as things are. */
 static uint32_t share(const struct vmc_session *s, const struct slot *sl)
 {
