@@ -113,7 +113,8 @@ void broker_set_services(struct broker *b, struct services *s);
 /* broker_reloaded() - result of ops.reload: NULL, or the one-line error */
 void broker_reloaded(struct broker *b, const char *error);
 
-/* broker_upgraded() - ops.upgrade led to nothing: the one-line error */
+/* broker_upgraded() - ops.upgrade led to nothing: the one-line error; NULL: we
+ * are what it led to */
 void broker_upgraded(struct broker *b, const char *error);
 
 /* broker_set_life() / broker_set_vmstate() - words of GetInfo; static text,

@@ -257,7 +257,9 @@ static void on_life(struct worker *w, const struct ipc_msg *m, int fd)
 	if (w->may_run || m->value < 0 || m->value >= LIFE_NUM)
 		return;
 	w->may_run = true;
-	if (!w->adopt)
+	if (w->adopt)
+		broker_upgraded(w->broker, NULL); /* who asked for it is here */
+	else
 		worker_take_left(w);
 	worker_set_life(w, (enum life)m->value);
 }
