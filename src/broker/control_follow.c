@@ -24,12 +24,18 @@ static struct stream *find_awaited(struct broker *b,
 	return found;
 }
 
-static void refuse(struct control_conn *c, const struct refusal *why,
+static void refuse(struct control_conn *c, unsigned int reason,
 		   const char *channel)
 {
-	struct control_call call = {.b = c->b, .c = c};
+	conn_error(c, "Refused",
+		   json_pack("{s:s,s:s}", "channel", channel, "reason",
+			     vmc_reason_name(reason)));
+}
 
-	call_refused(&call, channel, why);
+static void deny(struct control_conn *c, const char *rule, const char *channel)
+{
+	conn_error(c, "Denied",
+		   json_pack("{s:s,s:s}", "channel", channel, "rule", rule));
 }
 
 static void no_such_token(struct control_conn *c)
@@ -39,15 +45,14 @@ static void no_such_token(struct control_conn *c)
 
 	/* It ended before its program came: that one may know how. */
 	if (rec) {
-		refuse(c, &(struct refusal){.reason = rec->reason},
-		       rec->channel);
+		refuse(c, rec->reason, rec->channel);
 		return;
 	}
 	c->b->count.wrong_tokens++;
 	conn_error(c, "NoSuchToken", NULL);
 	/* What was said goes out first; nothing more is heard. */
 	if (++c->wrong_tokens >= WRONG_TOKENS_MAX)
-		c->eof = true;
+		c->last = true;
 }
 
 /* Bytes of the program that were taken; those that came with its call were,
@@ -127,9 +132,9 @@ static void go_on(struct broker *b, struct stream *st, int fd)
 static void resume(struct control_conn *c)
 {
 	struct stream *st = find_awaited(c->b, c->resume.token);
-	struct refusal why = {.reason = VMC_REASON_OK};
 	struct broker *b = c->b;
 	struct policy_verdict v;
+	unsigned int reason;
 	size_t len = 0;
 	char *text;
 	uid_t uid;
@@ -139,11 +144,13 @@ static void resume(struct control_conn *c)
 		no_such_token(c);
 		return;
 	}
-	why.reason = judge(c, st, &v);
-	if (why.reason != VMC_REASON_OK) {
-		memcpy(why.rule, v.rule, sizeof(why.rule));
-		refuse(c, &why, st->name);
-		stream_reset(b, st, why.reason);
+	reason = judge(c, st, &v);
+	if (reason != VMC_REASON_OK) {
+		if (reason == VMC_REASON_DENIED)
+			deny(c, v.rule, st->name);
+		else
+			refuse(c, reason, st->name);
+		stream_reset(b, st, reason);
 		pump_kick(b);
 		return;
 	}

@@ -161,6 +161,12 @@ struct slot {
 	char name[VMC_NAME_MAX];
 };
 
+/* Credit of an owner's streams, all together. */
+struct account {
+	uint32_t loans;   /* held beyond the initial windows */
+	uint32_t waiting; /* bytes in the pool */
+};
+
 enum name_bits {
 	NAME_USED = 0x01,
 	NAME_WANT = 0x02,  /* local: owes ADVERTISE (or WITHDRAW if gone) */
@@ -204,7 +210,7 @@ enum stage_kind {
 struct vmc_session {
 	struct vmc_session_config cfg;
 	struct layout {
-		uint32_t slots, hash, ctl, evl, sched, loans;
+		uint32_t slots, hash, ctl, evl, sched, accounts;
 		uint32_t names_local, names_peer, rejects;
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
@@ -515,7 +521,11 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
-uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
+/* By number of the owner (sched.h). */
+struct account *credit_account(const struct vmc_session *s, uint16_t owner);
+/* @n more bytes of @sl wait in the pool, or were taken out of it. */
+void credit_waits(struct vmc_session *s, const struct slot *sl, uint32_t n);
+void credit_taken(struct vmc_session *s, const struct slot *sl, uint32_t n);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);

@@ -154,7 +154,7 @@ void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 	l->ctl = place(&t, c->max_streams, sizeof(struct link));
 	l->evl = place(&t, c->max_streams, sizeof(struct link));
 	l->sched = place(&t, 1, sched_size(c->max_streams));
-	l->loans = place(&t, c->max_streams, sizeof(uint32_t));
+	l->accounts = place(&t, c->max_streams, sizeof(struct account));
 	l->names_local = place(&t, c->max_names, sizeof(struct name_entry));
 	l->names_peer = place(&t, c->max_names, sizeof(struct name_entry));
 	l->rejects = place(&t, l->n_rejects, sizeof(struct reject));

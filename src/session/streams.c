@@ -86,6 +86,8 @@ int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 	sl->bits |= SL_ACCEPTED;
 	s->n_unanswered--;
 	sched_add(session_sched(s), slot_index(s, sl), owner, weight);
+	/* What came before it had an owner. */
+	credit_waits(s, sl, sl->q_len);
 	slot_want(s, sl, WANT_ACCEPT);
 	if (sl->bits & SL_TX_END)
 		slot_want(s, sl, WANT_FIN);
