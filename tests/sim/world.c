@@ -11,6 +11,7 @@
 #include "end.h"
 #include "faults.h"
 #include "oracle.h"
+#include "snapshot.h"
 
 /* Calm: everything must be over within this much virtual time, ... */
 #define CALM_US 120000000u
@@ -104,13 +105,27 @@ static void make_link(struct world *w, int from)
 	w->link[from].us_per_kib = prng_size(&w->rng, 30);
 }
 
+void world_room(struct world *w)
+{
+	if (!w->convs)
+		w->convs = calloc(SIM_CONVS_MAX, sizeof(*w->convs));
+	if (!w->alive)
+		w->alive = calloc(SIM_ALIVE_MAX, sizeof(*w->alive));
+	if (!w->convs || !w->alive)
+		abort();
+}
+
+void world_loses(struct world *w, enum cause cause)
+{
+	w->causes[cause]++;
+	w->end[0].doubt[cause] = w->end[1].doubt[cause] = true;
+}
+
 void world_init(struct world *w)
 {
 	w->now = prng_range(&w->rng, 0, 1000000);
-	w->convs = calloc(SIM_CONVS_MAX, sizeof(*w->convs));
-	w->alive = calloc(SIM_ALIVE_MAX, sizeof(*w->alive));
-	if (!w->convs || !w->alive)
-		abort();
+	world_room(w);
+	history_init(&w->history);
 	for (int e = 0; e < 2; e++) {
 		make_link(w, e);
 		end_init(w, e);
@@ -125,6 +140,8 @@ void world_done(struct world *w)
 		end_done(&w->end[e]);
 		link_done(&w->link[e]);
 	}
+	history_done(&w->history);
+	snapshots_done(w);
 	free(w->convs);
 	free(w->alive);
 	w->convs = NULL;
@@ -195,6 +212,50 @@ static void come_back(struct world *w, int e)
 		end_attach(w, e);
 }
 
+/* Whoever stood still goes on. */
+static void wake_up(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (!end->paused_until || w->now < end->paused_until)
+		return;
+	end->ahead -= end->slept;
+	end->paused_until = end->slept = 0;
+	end->wake = true;
+}
+
+static void storm_step(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+	uint64_t dice = prng_below(&w->rng, 100);
+
+	wake_up(w, e);
+	if (w->now < w->end[e].paused_until && dice < 60) {
+		pass_time(w);
+		return;
+	}
+	come_back(w, e);
+	if (dice < 35)
+		end_run(w, e, everything);
+	else if (dice < 45)
+		run_some(w, e);
+	else if (dice < 52)
+		apps_poke(w, e);
+	else if (dice < 56)
+		apps_open(w, e);
+	else if (dice < 58)
+		apps_names(w, e);
+	else if (dice < 68)
+		pass_time(w);
+	else if (dice < 69)
+		faults_weather(w);
+	else if (dice < 71 && w->profile.jumps)
+		snapshot_take(w, e,
+			      (unsigned int)prng_below(&w->rng, SIM_SNAPS));
+	else
+		faults_storm(w);
+}
+
 static void chaos_step(struct world *w)
 {
 	int e = (int)prng_below(&w->rng, 2);
@@ -226,7 +287,10 @@ void world_chaos(struct world *w, uint64_t steps)
 	w->calm = false;
 	w->quit_readers = false;
 	for (uint64_t i = 0; i < steps && !world_failed(w); i++) {
-		chaos_step(w);
+		if (w->profile.storm)
+			storm_step(w);
+		else
+			chaos_step(w);
 		if (!world_failed(w))
 			oracle_step(w);
 	}
@@ -289,6 +353,8 @@ static void clear_sky(struct world *w, int e)
 {
 	struct link *l = &w->link[e];
 
+	w->end[e].paused_until = w->end[e].paused_until ? 1 : 0;
+	wake_up(w, e);
 	l->stalled_until = 0;
 	l->delay_us = prng_size(&w->rng, 1000);
 	l->jitter_us = prng_size(&w->rng, 100);
@@ -315,5 +381,5 @@ void world_calm(struct world *w)
 	if (!world_failed(w))
 		oracle_quiet(w);
 	for (int e = 0; e < 2; e++)
-		w->end[e].doubt = false;
+		memset(w->end[e].doubt, 0, sizeof(w->end[e].doubt));
 }
