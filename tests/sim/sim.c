@@ -70,6 +70,7 @@ static void choose_storm(struct world *w)
 
 	p->storm = true;
 	p->convs_at_once = 8;
+	p->lull = 8u << prng_below(&w->rng, 6);
 	p->bytes_max = prng_chance(&w->rng, 1, 4) ? 16384 : 2048;
 	p->bytes_all = 1u << 17;
 	p->cuts = p->corruption = true;
@@ -113,6 +114,7 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 
 /* Of all runs so far, by kind. */
 static uint64_t fault_sum[FAULT_NUM];
+static uint64_t opened, in_order, otherwise, delivered;
 
 static bool run_seed(const struct options *o, uint64_t seed)
 {
@@ -130,6 +132,10 @@ static bool run_seed(const struct options *o, uint64_t seed)
 		       w.delivered, w.faults);
 	for (int i = 0; i < FAULT_NUM; i++)
 		fault_sum[i] += w.fault[i];
+	opened += w.opened;
+	in_order += w.ended_ok;
+	otherwise += w.ended_other;
+	delivered += w.delivered;
 	world_done(&w);
 	return failed;
 }
@@ -141,6 +147,9 @@ static int run_many(const struct options *o)
 	for (uint64_t i = 0; i < o->runs; i++)
 		bad += run_seed(o, o->first + i);
 	printf("%" PRIu64 " runs, %" PRIu64 " failed\n", o->runs, bad);
+	printf("%" PRIu64 " streams, ends: %" PRIu64 " in order, %" PRIu64
+	       " with a reason, %" PRIu64 " bytes delivered\n",
+	       opened, in_order, otherwise, delivered);
 	faults_print(fault_sum, stdout);
 	return bad != 0;
 }

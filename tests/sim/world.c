@@ -224,35 +224,77 @@ static void wake_up(struct world *w, int e)
 	end->wake = true;
 }
 
+/* The next thing that happens by itself, ends that are away included. */
+static bool pass_to_next(struct world *w)
+{
+	uint64_t t = next_time(w);
+
+	for (int e = 0; e < 2; e++) {
+		const struct end *end = &w->end[e];
+
+		if (!end->attached && end->attach_at > w->now &&
+		    end->attach_at < t)
+			t = end->attach_at;
+		if (end->paused_until > w->now && end->paused_until < t)
+			t = end->paused_until;
+	}
+	if (t == SIM_NEVER)
+		return false;
+	w->now = t > w->now ? t : w->now + 1;
+	return true;
+}
+
+/* Between two faults: what honest brokers do, for some rounds. */
+static void lull(struct world *w, uint64_t rounds)
+{
+	for (uint64_t i = 0; i < rounds && !world_failed(w); i++) {
+		bool did = false;
+
+		for (int e = 0; e < 2 && !world_failed(w); e++) {
+			wake_up(w, e);
+			if (w->now < w->end[e].paused_until)
+				continue;
+			come_back(w, e);
+			did |= apps_serve(w, e);
+			if (end_has_work(w, e))
+				did |= end_run(w, e, everything);
+			oracle_step(w);
+		}
+		if (!did && !pass_to_next(w))
+			break;
+	}
+}
+
+/* Applications that act, or an end that does only a part of its work. */
+static void stir(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (w->now < w->end[e].paused_until)
+		return;
+	if (prng_chance(&w->rng, 1, 8))
+		apps_names(w, e);
+	else if (prng_chance(&w->rng, 1, 2))
+		apps_open(w, e);
+	else if (prng_chance(&w->rng, 1, 2))
+		apps_poke(w, e);
+	else
+		run_some(w, e);
+}
+
 static void storm_step(struct world *w)
 {
 	int e = (int)prng_below(&w->rng, 2);
-	uint64_t dice = prng_below(&w->rng, 100);
 
-	wake_up(w, e);
-	if (w->now < w->end[e].paused_until && dice < 60) {
-		pass_time(w);
-		return;
-	}
-	come_back(w, e);
-	if (dice < 35)
-		end_run(w, e, everything);
-	else if (dice < 45)
-		run_some(w, e);
-	else if (dice < 52)
-		apps_poke(w, e);
-	else if (dice < 56)
-		apps_open(w, e);
-	else if (dice < 58)
-		apps_names(w, e);
-	else if (dice < 68)
-		pass_time(w);
-	else if (dice < 69)
-		faults_weather(w);
-	else if (dice < 71 && w->profile.jumps)
+	if (prng_chance(&w->rng, 1, 2))
+		lull(w, prng_size(&w->rng, w->profile.lull));
+	stir(w);
+	if (w->profile.jumps && prng_chance(&w->rng, 1, 8))
 		snapshot_take(w, e,
 			      (unsigned int)prng_below(&w->rng, SIM_SNAPS));
-	else
+	if (prng_chance(&w->rng, 1, 32))
+		faults_weather(w);
+	if (prng_chance(&w->rng, 3, 4))
 		faults_storm(w);
 }
 

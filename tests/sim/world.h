@@ -182,6 +182,7 @@ struct snap {
 struct profile {
 	bool storm;      /* faults are the rule */
 	bool jumps;      /* snapshots */
+	uint64_t lull;   /* most rounds between two of its faults */
 	bool tiny;       /* small random limits, else the shipped ones */
 	bool cuts;       /* cut, re-attach, lost and replayed bytes */
 	bool corruption; /* changed bytes */
