@@ -407,6 +407,39 @@ static void clear_sky(struct world *w, int e)
 	w->end[e].wake = true;
 }
 
+/*
+ * A machine that went to a snapshot is found out by the next byte, if it is
+ * one that differs: so there is one. And whatever happened, a new stream works.
+ */
+static void probe(struct world *w, int e)
+{
+	struct script sc = {.want = {1, 1}, .weight = 1};
+	uint32_t id = (uint32_t)w->n_convs;
+
+	if (world_failed(w) || !apps_open_script(w, e, &sc))
+		return;
+	until_quiet(w);
+	if (world_failed(w) || !w->convs[id].half[e].reason)
+		return;
+	/* It was the one that found out, or the table is full. */
+	if (!apps_open_script(w, e, &sc))
+		return;
+	until_quiet(w);
+	if (w->convs[id + 1].half[e].reason &&
+	    w->convs[id + 1].half[e].reason != VMC_REASON_LIMIT)
+		world_fail(w, "end %d: no new stream: %s", e,
+			   vmc_reason_name(w->convs[id + 1].half[e].reason));
+}
+
+static void quiet(struct world *w)
+{
+	until_quiet(w);
+	for (int e = 0; e < 2 && w->profile.storm; e++)
+		probe(w, e);
+	if (!world_failed(w))
+		oracle_quiet(w);
+}
+
 void world_calm(struct world *w)
 {
 	if (world_failed(w))
@@ -415,13 +448,9 @@ void world_calm(struct world *w)
 	w->calm = true;
 	for (int e = 0; e < 2; e++)
 		clear_sky(w, e);
-	until_quiet(w);
-	if (!world_failed(w))
-		oracle_quiet(w);
+	quiet(w);
 	w->quit_readers = true;
-	until_quiet(w);
-	if (!world_failed(w))
-		oracle_quiet(w);
+	quiet(w);
 	for (int e = 0; e < 2; e++)
 		memset(w->end[e].doubt, 0, sizeof(w->end[e].doubt));
 }
