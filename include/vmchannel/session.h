@@ -49,6 +49,10 @@ enum vmc_err {
 	VMC_ERR_NOT_UP = -5,    /* the session is not established */
 	VMC_ERR_EXISTS = -6,    /* that name is already advertised */
 	VMC_ERR_NOT_FOUND = -7, /* that name is not advertised */
+	VMC_ERR_SPACE = -8,     /* the buffer is too small */
+	VMC_ERR_BLOB = -9,      /* a saved state is malformed or contradicts
+				   itself */
+	VMC_ERR_FUTURE = -10,   /* a saved state needs a newer reader */
 };
 
 enum vmc_role {
@@ -303,7 +307,8 @@ VMC_PUBLIC bool vmc_name_next(const struct vmc_session *s, uint32_t *pos,
  * Bytes may be pulled at once, up to the initial window, before the answer.
  * Answer: VMC_EV_ACCEPTED, or VMC_EV_END with the reason.
  *
- * Return: 0, VMC_ERR_INVAL, VMC_ERR_NOT_UP, VMC_ERR_LIMIT.
+ * Return: 0, VMC_ERR_INVAL, VMC_ERR_NOT_UP, VMC_ERR_LIMIT, VMC_ERR_STATE if
+ * the session is frozen.
  */
 VMC_PUBLIC int vmc_stream_open(struct vmc_session *s, vmc_stream *ret,
 			       const char *name, uint32_t flags,
@@ -324,7 +329,8 @@ VMC_PUBLIC int vmc_stream_set_cookie(struct vmc_session *s, vmc_stream h,
  * @ret_iov: borrowed until the next call on @s other than _consume()
  * @n_iov:   elements of @ret_iov
  *
- * Return: bytes in @ret_iov; 0 if none; VMC_ERR_HANDLE.
+ * Return: bytes in @ret_iov; 0 if none; VMC_ERR_HANDLE; VMC_ERR_STATE if the
+ * session is frozen.
  */
 VMC_PUBLIC long vmc_stream_peek(struct vmc_session *s, vmc_stream h,
 				struct iovec *ret_iov, int n_iov);
@@ -393,6 +399,101 @@ VMC_PUBLIC bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret,
 VMC_PUBLIC void vmc_session_pull_done(struct vmc_session *s, size_t n,
 				      unsigned int flags, uint64_t now);
 
+/* ---- continuity: to stand still, to move (docs/continuity.md) --------- */
+
+/* What QEMU carries of a helper's state at most. */
+#define VMC_STATE_MAX (1024u * 1024u)
+
+/**
+ * vmc_session_freeze() - nothing passes to or from applications any more
+ *
+ * No frame is parsed or built, and not even a HELLO is heard until the next
+ * _attach() or _resync(); grace does not run. Events that are due can still
+ * be taken; their number is bounded. What changes a stream, _peek() and
+ * _open() say VMC_ERR_STATE, but _ready() and _set_cookie() work. Borrowed
+ * buffers are no longer valid. May be called again: a handshake that began
+ * before then does not count any more.
+ *
+ * Ends with _thaw(); or when a handshake that began after it reaches UP,
+ * since only a peer that is still ours can answer that; or when the session is
+ * given up (_bye()). READABLE is raised again for streams with bytes.
+ */
+VMC_PUBLIC void vmc_session_freeze(struct vmc_session *s, uint64_t now);
+
+/**
+ * vmc_session_thaw() - as if _freeze() had never been called
+ *
+ * Same attach, same unit half written.
+ *
+ * Return: 0; VMC_ERR_STATE if it is not frozen, or if _attach() or _resync()
+ * came since (UP thaws then).
+ */
+VMC_PUBLIC int vmc_session_thaw(struct vmc_session *s, uint64_t now);
+
+/* vmc_session_save_max() - most bytes that _save() can need with @cfg */
+VMC_PUBLIC size_t vmc_session_save_max(const struct vmc_session_config *cfg);
+
+/**
+ * vmc_session_save() - sections 1 to 6 of a saved state; changes nothing
+ * @buf: borrowed, @size bytes
+ *
+ * Return: bytes written, a multiple of 8, 0 if there is no session;
+ * VMC_ERR_STATE if it is not frozen or events wait to be taken;
+ * VMC_ERR_SPACE if @size is too small: nothing useful is in @buf then.
+ */
+VMC_PUBLIC long vmc_session_save(const struct vmc_session *s, uint8_t *buf,
+				 size_t size);
+
+/**
+ * vmc_session_load() - vmc_session_init(), then the state of @blob
+ * @ret, @mem, @size, @cfg: as for vmc_session_init(); config.instance becomes
+ *        the saved one
+ * @blob: what _save() wrote, foreign bytes, borrowed. Sections from 16 on may
+ *        follow and are skipped
+ * @len:  of @blob; 0: there is no session
+ *
+ * The session is DETACHED (grace runs from @now), not frozen, and READABLE is
+ * due for streams with bytes. Handles are new (vmc_stream_next()), cookies as
+ * saved. Local names that the peer knows are owed a WITHDRAW unless
+ * vmc_name_advertise() names them again.
+ *
+ * Return: 0; VMC_ERR_INVAL as vmc_session_init(), *ret is not set then;
+ * VMC_ERR_BLOB, VMC_ERR_FUTURE, VMC_ERR_LIMIT (more than @cfg has): *ret is
+ * an empty session, usable at once.
+ */
+VMC_PUBLIC int vmc_session_load(struct vmc_session **ret, void *mem,
+				size_t size,
+				const struct vmc_session_config *cfg,
+				const uint8_t *blob, size_t len, uint64_t now);
+
+/**
+ * vmc_session_adopt() - a block that another process left
+ * @cfg: its sizes must be the block's; times and rates are taken over;
+ *       config.instance becomes the block's
+ *
+ * Checks size, build and every invariant. The session is detached and stays
+ * frozen if it was; READABLE is due for streams with bytes, _ready() is
+ * forgotten.
+ *
+ * Return: 0; VMC_ERR_BLOB: vmc_session_init() it, *ret is not set.
+ */
+VMC_PUBLIC int vmc_session_adopt(struct vmc_session **ret, void *mem,
+				 size_t size,
+				 const struct vmc_session_config *cfg,
+				 uint64_t now);
+
+/**
+ * vmc_session_explain() - why the peer's streams end should a new session begin
+ * @reason: enum vmc_reason, 0: none; said from the next _attach() or
+ *          _resync() on, until a session is up
+ */
+VMC_PUBLIC void vmc_session_explain(struct vmc_session *s, unsigned int reason);
+
+/* vmc_stream_next() - walk living streams: start with *pos = 0; false at the
+ * end */
+VMC_PUBLIC bool vmc_stream_next(const struct vmc_session *s, uint32_t *pos,
+				vmc_stream *ret, uint64_t *ret_cookie);
+
 /* ---- looking in ------------------------------------------------------- */
 
 /*
@@ -451,6 +552,7 @@ struct vmc_session_stats {
 	uint64_t peer_instance;
 	uint8_t session_id[16];
 	uint32_t epoch, attach_no;
+	uint32_t frozen; /* 1: vmc_session_freeze() */
 };
 
 enum vmc_session_state {

@@ -33,7 +33,7 @@ enum broker_link_kind {
 enum broker_link_end {
 	BROKER_LINK_EOF,   /* end of file or HUP: the other end closed */
 	BROKER_LINK_ERROR, /* read or write failed (ENODEV: unplugged) */
-	BROKER_LINK_STUCK, /* nothing answered for long: reconnect */
+	BROKER_LINK_STUCK, /* it reads, but nothing answers: reconnect */
 };
 
 /*
@@ -52,6 +52,18 @@ struct broker_ops {
 	/* Reload was asked for by an allowed caller; answer with
 	 * broker_reloaded() when it is done. */
 	void (*reload)(void *data);
+	/* The rest may be NULL. */
+	/* A handshake was completed: the guest that answered runs here. */
+	void (*peer_up)(void *data, bool resumed);
+	/* Upgrade was asked for by an allowed caller. The process that takes
+	 * over answers it; broker_upgraded() says why there is none. */
+	void (*upgrade)(void *data);
+	/* An owner's program said where the VM goes (Moved). */
+	void (*moved)(void *data, const char *destination);
+	/* A local program's descriptor has been here for KEEP_MS / is about
+	 * to be closed, having been kept. @number: of the stream. */
+	void (*keep)(void *data, uint64_t number, int fd);
+	void (*drop)(void *data, uint64_t number);
 };
 
 struct broker_config {
@@ -62,6 +74,13 @@ struct broker_config {
 	int connect_fd;   /* same */
 	uid_t owner;      /* this uid and root are the owner */
 	const struct vmc_session_config *session; /* NULL: the default */
+	/* Where the session lies, aligned to 64 and zeroed; stays the
+	 * caller's. NULL: on the heap. */
+	void *session_mem;
+	size_t session_size;
+	/* Odd within a turn of the loop, even while it sleeps; NULL: none */
+	uint64_t *turn;
+	bool incoming; /* a state is to be loaded: Resume waits for it */
 	const struct broker_ops *ops;
 	void *data;
 };
@@ -90,6 +109,14 @@ void broker_set_services(struct broker *b, struct services *s);
 
 /* broker_reloaded() - result of ops.reload: NULL, or the one-line error */
 void broker_reloaded(struct broker *b, const char *error);
+
+/* broker_upgraded() - ops.upgrade led to nothing: the one-line error */
+void broker_upgraded(struct broker *b, const char *error);
+
+/* broker_set_life() / broker_set_vmstate() - words of GetInfo; static text,
+ * NULL: leave it out */
+void broker_set_life(struct broker *b, const char *life);
+void broker_set_vmstate(struct broker *b, const char *vmstate);
 
 /* The result of ops.service_start: @fd is consumed; < 0 is a negative errno. */
 void broker_service_ready(struct broker *b, uint64_t request, int fd);

@@ -29,8 +29,10 @@ enum fd_rule {
 	FD_IF_ZERO, /* exactly when value is 0 */
 };
 
+#define FROM_BOTH (IPC_FROM_SUPERVISOR | IPC_FROM_WORKER)
+
 static const struct kind {
-	enum ipc_side from;
+	unsigned int from; /* enum ipc_side, or both */
 	unsigned int fields;
 	enum fd_rule fd;
 } kinds[IPC_TYPE_NUM] = {
@@ -39,12 +41,27 @@ static const struct kind {
 	[IPC_LINK] = {IPC_FROM_SUPERVISOR, 0, FD_ALWAYS},
 	[IPC_LINK_DETAIL] = {IPC_FROM_SUPERVISOR, F_TEXT, FD_NEVER},
 	[IPC_SERVICE] = {IPC_FROM_SUPERVISOR, F_REQUEST | F_VALUE, FD_IF_ZERO},
-	[IPC_STOP] = {IPC_FROM_SUPERVISOR, 0, FD_NEVER},
+	[IPC_STOP] = {IPC_FROM_SUPERVISOR, F_VALUE, FD_NEVER},
+	[IPC_STATE] = {IPC_FROM_SUPERVISOR, F_SIZE, FD_ALWAYS},
+	[IPC_ARENA] = {IPC_FROM_SUPERVISOR, F_VALUE | F_SIZE, FD_ALWAYS},
+	[IPC_BUS] = {IPC_FROM_SUPERVISOR, 0, FD_ALWAYS},
+	[IPC_HOLD] = {IPC_FROM_SUPERVISOR, 0, FD_NEVER},
+	[IPC_THAW] = {IPC_FROM_SUPERVISOR, 0, FD_NEVER},
+	[IPC_ADOPT] = {IPC_FROM_SUPERVISOR, F_SIZE, FD_NEVER},
+	[IPC_UPGRADE_FAILED] = {IPC_FROM_SUPERVISOR, F_TEXT, FD_NEVER},
 	[IPC_READY] = {IPC_FROM_WORKER, 0, FD_NEVER},
 	[IPC_LINK_ENDED] = {IPC_FROM_WORKER, F_VALUE | F_ERROR, FD_NEVER},
 	[IPC_START] = {IPC_FROM_WORKER,
 		       F_REQUEST | F_NAME | F_CALLER | F_STREAM, FD_NEVER},
 	[IPC_RELOAD] = {IPC_FROM_WORKER, 0, FD_NEVER},
+	[IPC_UPGRADE] = {IPC_FROM_WORKER, 0, FD_NEVER},
+	[IPC_HELD] = {IPC_FROM_WORKER, F_VALUE | F_SIZE, FD_NEVER},
+	[IPC_ADOPTED] = {IPC_FROM_WORKER, F_VALUE, FD_NEVER},
+	[IPC_KEEP] = {IPC_FROM_WORKER, F_REQUEST | F_VALUE, FD_ALWAYS},
+	[IPC_DROP] = {IPC_FROM_WORKER, F_REQUEST, FD_NEVER},
+	[IPC_MOVED] = {IPC_FROM_WORKER, 0, FD_NEVER},
+	[IPC_GIVE] = {FROM_BOTH, F_REQUEST | F_VALUE, FD_ALWAYS},
+	[IPC_LIFE] = {FROM_BOTH, F_VALUE, FD_NEVER},
 };
 
 /* ---- strings: each has a rule, the same both ways ----------------------- */
@@ -136,7 +153,7 @@ size_t ipc_encode(const struct ipc_msg *m, enum ipc_side from, bool has_fd,
 	if (m->type <= IPC_NONE || m->type >= IPC_TYPE_NUM)
 		return 0;
 	k = &kinds[m->type];
-	if (k->from != from || !fd_is_right(k, m, has_fd))
+	if (!(k->from & (unsigned int)from) || !fd_is_right(k, m, has_fd))
 		return 0;
 	wr_u16(&w, (uint16_t)m->type);
 	if (k->fields & F_REQUEST)
@@ -185,7 +202,7 @@ bool ipc_decode(struct ipc_msg *ret, enum ipc_side from, bool has_fd,
 		return false;
 	m.type = (enum ipc_type)type;
 	k = &kinds[type];
-	if (k->from != from)
+	if (!(k->from & (unsigned int)from))
 		return false;
 	if (k->fields & F_REQUEST)
 		m.request = rd_u64(&r);

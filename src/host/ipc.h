@@ -24,23 +24,48 @@
 enum ipc_type {
 	IPC_NONE,
 	/* supervisor to worker */
-	IPC_CONFIG,        /* fd: the blob; size; value: answers a RELOAD */
-	IPC_CONFIG_FAILED, /* text: answers a RELOAD; the old one stays */
-	IPC_LINK,          /* fd: connected to QEMU */
-	IPC_LINK_DETAIL,   /* text: how far the search for a link is */
-	IPC_SERVICE,       /* request, value: 0 and an fd, or -errno */
-	IPC_STOP,          /* end in order */
+	IPC_CONFIG,         /* fd: the blob; size; value: answers a RELOAD */
+	IPC_CONFIG_FAILED,  /* text: answers a RELOAD; the old one stays */
+	IPC_LINK,           /* fd: connected to QEMU */
+	IPC_LINK_DETAIL,    /* text: how far the search for a link is */
+	IPC_SERVICE,        /* request, value: 0 and an fd, or -errno */
+	IPC_STOP,           /* end in order; value: 1 without a goodbye */
+	IPC_STATE,          /* fd: memfd for a saved state; size */
+	IPC_ARENA,          /* fd: memfd of the session; size; value: 1 if a
+			       worker that died has left something in it */
+	IPC_BUS,            /* fd: pair to the bus process (bus_ipc.h) */
+	IPC_HOLD,           /* stand still and hand everything over */
+	IPC_THAW,           /* it came to nothing: go on */
+	IPC_ADOPT,          /* all was given: load it; size: of the state */
+	IPC_UPGRADE_FAILED, /* text: answers an UPGRADE */
 	/* worker to supervisor */
 	IPC_READY,      /* in the sandbox; configuration is wanted */
 	IPC_LINK_ENDED, /* value: enum broker_link_end; error */
 	IPC_START,      /* request, name, caller, stream */
 	IPC_RELOAD,     /* an owner's program asks for it */
+	IPC_UPGRADE,    /* the same */
+	IPC_HELD,       /* answers HOLD; value: 0 or -errno; size: of state */
+	IPC_ADOPTED,    /* answers ADOPT; value: 0 or -errno */
+	IPC_KEEP,       /* fd: to be kept should we die; request: its name */
+	IPC_DROP,       /* request: not to be kept any more */
+	IPC_MOVED,      /* the VM is known to be elsewhere */
+	/* both ways */
+	IPC_GIVE, /* fd; value: enum ipc_give; request: whose */
+	IPC_LIFE, /* value: enum life, from now on */
 	IPC_TYPE_NUM
 };
 
 enum ipc_side {
-	IPC_FROM_SUPERVISOR,
-	IPC_FROM_WORKER
+	IPC_FROM_SUPERVISOR = 1,
+	IPC_FROM_WORKER = 2,
+};
+
+/* What a descriptor of GIVE and KEEP is. */
+enum ipc_give {
+	IPC_GIVE_LINK,
+	IPC_GIVE_STREAM, /* request: number of the stream */
+	IPC_GIVE_LISTEN, /* a Listen call; request: its place in the state */
+	IPC_GIVE_NUM
 };
 
 struct ipc_msg {

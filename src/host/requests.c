@@ -109,6 +109,11 @@ void requests_handle(struct supervisor *s)
 		int fd = -1;
 		int r = ipc_recv(s->pair, &m, IPC_FROM_WORKER, &fd);
 
+		if (r == 1 && !handlers[m.type]) {
+			r = -EPROTO;
+			if (fd >= 0)
+				close(fd);
+		}
 		if (r == 1) {
 			handlers[m.type](s, &m);
 			continue;

@@ -210,6 +210,11 @@ static bool handle_one(struct worker *w)
 	int fd = -1;
 	int r = ipc_recv(WORKER_FD_PAIR, &m, IPC_FROM_SUPERVISOR, &fd);
 
+	if (r == 1 && !handlers[m.type]) {
+		r = -EPROTO;
+		if (fd >= 0)
+			close(fd);
+	}
 	if (r == 1) {
 		handlers[m.type](w, &m, fd);
 		return !w->stopping;
@@ -222,7 +227,8 @@ static bool handle_one(struct worker *w)
 	}
 	/* Without a supervisor there is no way on; the next one starts clean.
 	 */
-	on_stop(w, NULL, -1);
+	w->stopping = true;
+	broker_quit(w->broker);
 	return false;
 }
 

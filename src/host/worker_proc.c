@@ -3,21 +3,16 @@
  * worker_proc.c - starting the worker, and what happens when it dies
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/log.h"
+#include "host/spawn.h"
 #include "host/supervisor.h"
-
-/* Above those that the worker gets, so that placing them overwrites none. */
-#define SAFE_FD 16
 
 #define WORKER_ARGS_MAX 10
 
@@ -42,85 +37,21 @@ static void make_args(const struct options *o, const char **argv)
 	argv[n] = NULL;
 }
 
-/* A terminal's Ctrl-C and a service manager's TERM reach both processes; the
- * supervisor alone decides. */
-static void set_signals(void)
-{
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-				      SIGPIPE};
-	sigset_t none;
-
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		(void)signal(ignored[i], SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int place_fds(const struct supervisor *s, int pair)
-{
-	int copies[3] = {pair, s->vm_fds[1], s->vm_fds[2]};
-
-	/* All away from the targets first, then each to its target. */
-	for (int i = 0; i < 3; i++) {
-		copies[i] = fcntl(copies[i], F_DUPFD_CLOEXEC, SAFE_FD);
-		if (copies[i] < 0)
-			return -errno;
-	}
-	for (int i = 0; i < 3; i++) {
-		if (dup2(copies[i], WORKER_FD_PAIR + i) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/* Standard error is for the log; the rest is nobody's. */
-static int leave_terminal(void)
-{
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
-		return -errno;
-	return 0;
-}
-
-__attribute__((noreturn)) static void run_worker(const struct supervisor *s,
-						 int pair)
-{
-	const char *argv[WORKER_ARGS_MAX];
-	int exe = fcntl(s->exe_fd, F_DUPFD_CLOEXEC, SAFE_FD);
-	int r = place_fds(s, pair);
-
-	make_args(s->opt, argv);
-	set_signals();
-	if (r == 0)
-		r = leave_terminal();
-	/* libuv's ring would be refused in the sandbox anyway. */
-	setenv("UV_USE_IO_URING", "0", 1);
-	unsetenv("NOTIFY_SOCKET");
-	if (r == 0) {
-		syscall(SYS_execveat, exe, "", argv, environ, AT_EMPTY_PATH);
-		r = -errno;
-	}
-	log_error("ev=worker-exec error=\"%s\"", strerror(-r));
-	_exit(EXIT_RUN);
-}
-
 int worker_start(struct supervisor *s)
 {
+	const char *argv[WORKER_ARGS_MAX];
 	int sv[2];
 	pid_t pid;
-	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
-	pid = fork();
-	if (pid == 0)
-		run_worker(s, sv[1]);
-	r = pid < 0 ? -errno : 0;
+	make_args(s->opt, argv);
+	pid = spawn_self(s->exe_fd, argv,
+			 (const int[]){sv[1], s->vm_fds[1], s->vm_fds[2]}, 3);
 	close(sv[1]);
-	if (r < 0) {
+	if (pid < 0) {
 		close(sv[0]);
-		return r;
+		return pid;
 	}
 	s->worker = pid;
 	s->pair = sv[0];

@@ -199,6 +199,10 @@ static const char *check_session(const struct vmc_session *s)
 	CHECK((s->state == VMC_SESSION_CLOSED ||
 	       s->state == VMC_SESSION_DETACHED) == !s->attached,
 	      "session: state and link disagree");
+	CHECK(s->frozen || !(s->asleep || s->may_thaw),
+	      "frozen: asleep, but not frozen");
+	CHECK(!s->frozen || s->asleep || s->state != VMC_SESSION_UP,
+	      "frozen: up by a handshake, yet frozen");
 	CHECK(s->has_session || !s->n_streams, "session: none, but streams");
 	CHECK(s->in_head <= s->in_tail && s->in_tail <= s->at.input_size,
 	      "input: out of order");

@@ -22,18 +22,20 @@
  * What an owner's streams have granted, their initial windows included, is at
  * most OWNER_NUM / OWNER_DEN of that plus what is free, so that n owners get
  * 2 / (2n + 1) each, however many streams they have, and whoever comes later
- * finds something. One bulk stream of a default host gets 128 KiB, which
- * is what the guest may have in flight. Of several streams of an owner, each
+ * finds something. One bulk stream of a default host gets 213 KiB, more than
+ * the guest may have in flight. Of several streams of an owner, each
  * has at most STREAM_NUM / STREAM_DEN of what the others leave.
  */
 #define OWNER_NUM  2u
 #define OWNER_DEN  3u
 #define STREAM_NUM 7u
 #define STREAM_DEN 8u
-/* CREDIT is due when this part of the window was taken: two full frames of the
- * four that a host's window holds, which are a little less than its half. */
+/* CREDIT is due when this part of the window was taken. */
 #define CREDIT_NUM 3u
 #define CREDIT_DEN 8u
+/* Where an ack goes anyway, this part is enough: one write and one wake-up of
+ * the peer for both. */
+#define CREDIT_WITH_ACK_DEN 8u
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl)
 {
@@ -97,6 +99,13 @@ static bool is_over(const struct slot *sl)
 	return sl->bits & (SL_RX_FIN | SL_RX_STOP | SL_ENDED);
 }
 
+static uint32_t due_from(const struct vmc_session *s, uint32_t window)
+{
+	if (s->ack_frames && s->ack_bytes >= s->ack_bytes_max)
+		return window / CREDIT_WITH_ACK_DEN;
+	return (window * CREDIT_NUM + CREDIT_DEN - 1) / CREDIT_DEN;
+}
+
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 {
 	uint32_t window, out;
@@ -117,9 +126,7 @@ void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 	if (sl->held > window)
 		set_held(s, sl, max_u32(window, out));
 	limit = sl->rx_read + window;
-	if (limit > sl->rx_limit &&
-	    limit - sl->rx_limit >=
-		    (window * CREDIT_NUM + CREDIT_DEN - 1) / CREDIT_DEN)
+	if (limit > sl->rx_limit && limit - sl->rx_limit >= due_from(s, window))
 		slot_want(s, sl, WANT_CREDIT);
 }
 

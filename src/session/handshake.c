@@ -88,6 +88,7 @@ void session_down(struct vmc_session *s, unsigned int reason, uint64_t now)
 void session_forget(struct vmc_session *s, unsigned int reason)
 {
 	s->down_since = NEVER;
+	session_unfreeze(s);
 	if (!s->has_session)
 		return;
 	s->has_session = false;
@@ -179,6 +180,7 @@ static void take_entropy(struct vmc_session *s,
 	for (int i = 0; i < 3; i++)
 		s->entropy[i] = le64_get(entropy + 8 + 8 * i);
 	s->have_nonce = true;
+	s->asleep = s->may_thaw = false;
 	s->answered = false;
 	s->want_hello = true;
 	s->want_answer = s->have_peer;
@@ -343,6 +345,7 @@ static void go_up(struct vmc_session *s, uint64_t now)
 		resume_session(s, now);
 	else
 		new_session(s);
+	session_unfreeze(s);
 	s->peer_instance = s->peer.instance;
 	s->down_since = NEVER;
 	s->known_pipe = true;
@@ -468,9 +471,19 @@ static void grace_is_over(struct vmc_session *s, uint64_t now)
 		lose_sync(s, now);
 }
 
+/* While frozen it is for the owner to say how long is too long. */
+static uint64_t grace_ends(const struct vmc_session *s)
+{
+	uint64_t grace = s->cfg.grace_us;
+
+	if (s->down_since == NEVER || s->frozen)
+		return NEVER;
+	return s->down_since > NEVER - grace ? NEVER : s->down_since + grace;
+}
+
 void handshake_tick(struct vmc_session *s, uint64_t now)
 {
-	if (s->down_since != NEVER && now - s->down_since >= s->cfg.grace_us)
+	if (now >= grace_ends(s))
 		grace_is_over(s, now);
 	if (s->resync_at <= now) {
 		s->resync_at = NEVER;
@@ -481,17 +494,10 @@ void handshake_tick(struct vmc_session *s, uint64_t now)
 		hello_retry(s, now);
 }
 
-static uint64_t add_time(uint64_t t, uint64_t d)
-{
-	return t > NEVER - d ? NEVER : t + d;
-}
-
 uint64_t handshake_deadline(const struct vmc_session *s)
 {
-	uint64_t t = s->resync_at;
+	uint64_t t = min_u64(s->resync_at, grace_ends(s));
 
-	if (s->down_since != NEVER)
-		t = min_u64(t, add_time(s->down_since, s->cfg.grace_us));
 	if (s->state == VMC_SESSION_SYNC && s->have_nonce)
 		t = min_u64(t, s->hello_due);
 	return t;

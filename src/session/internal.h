@@ -236,6 +236,11 @@ struct vmc_session {
 	struct hello mine; /* as it was when this handshake began */
 	uint64_t tx_seed, rx_seed;
 
+	/* standing still (freeze.c) */
+	bool frozen;   /* nothing passes to or from applications */
+	bool asleep;   /* ... and no handshake has begun since */
+	bool may_thaw; /* the attach is the one that was frozen */
+
 	/* session */
 	uint8_t session_id[16];
 	uint32_t epoch, attach_no;
@@ -416,6 +421,7 @@ void slot_want(struct vmc_session *s, struct slot *sl, unsigned int want);
 /* ---- rx.c -------------------------------------------------------------- */
 
 void rx_settle(struct vmc_session *s);
+bool events_pending(const struct vmc_session *s);
 void rx_clear(struct vmc_session *s);
 /* Parse one thing. False: needs more bytes. ev->type tells of an event. */
 bool rx_step(struct vmc_session *s, struct vmc_event *ev, uint64_t now);
@@ -447,6 +453,13 @@ void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);
 uint64_t handshake_deadline(const struct vmc_session *s);
+
+/* ---- freeze.c ---------------------------------------------------------- */
+
+/* Bytes and events pass again. */
+void session_unfreeze(struct vmc_session *s);
+/* READABLE, once more, for whoever has something to read. */
+void session_raise_readable(struct vmc_session *s);
 
 /* ---- slots.c ----------------------------------------------------------- */
 

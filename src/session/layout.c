@@ -12,7 +12,11 @@
 #define HOST_NAMES    256u
 #define HOST_POOL     (448u * 1024u)
 #define HOST_INFLIGHT (192u * 1024u)
-#define HOST_FRAMES   2048u /* frames_for(HOST_INFLIGHT) */
+/* Set aside for every stream that could be: half a KiB holds a call, and
+ * leaves most of the host's pool to those that move much. */
+#define HOST_WINDOW  512u
+#define GUEST_WINDOW 4096u
+#define HOST_FRAMES  2048u /* frames_for(HOST_INFLIGHT) */
 
 _Static_assert(sizeof(struct vmc_session) + HOST_STREAMS * sizeof(struct slot) +
 			       2 * HOST_NAMES * sizeof(struct name_entry) +
@@ -35,7 +39,7 @@ void vmc_session_config_default(struct vmc_session_config *ret_cfg,
 		.max_names = HOST_NAMES,
 		.max_frame = VMC_MAX_FRAME,
 		.rx_pool = host ? HOST_POOL : 4u * 1024u * 1024u,
-		.initial_window = 1024,
+		.initial_window = host ? HOST_WINDOW : GUEST_WINDOW,
 		.max_window = 256u * 1024u,
 		.inflight_bytes = host ? HOST_INFLIGHT : 128u * 1024u,
 		/* The guest's must leave room for the HELLOs of some agents

@@ -69,7 +69,7 @@ void rx_clear(struct vmc_session *s)
 	s->ack_due = NEVER;
 }
 
-static bool events_pending(const struct vmc_session *s)
+bool events_pending(const struct vmc_session *s)
 {
 	return s->ev_down || s->ev_up || s->ev_stalled || s->ev_unstalled ||
 	       s->ev_entropy || s->names_purge || !list_empty(&s->evl);
@@ -79,7 +79,7 @@ size_t vmc_session_input(struct vmc_session *s, uint8_t **ret_buf)
 {
 	uint32_t len = s->in_tail - s->in_head;
 
-	if (!s->attached || events_pending(s))
+	if (!s->attached || s->asleep || events_pending(s))
 		return 0;
 	rx_settle(s);
 	if (!len) {
@@ -255,6 +255,8 @@ bool rx_step(struct vmc_session *s, struct vmc_event *ev, uint64_t now)
 {
 	bool moved = false;
 
+	if (s->asleep)
+		return false;
 	if (s->in_head != s->in_tail) {
 		if (s->state == VMC_SESSION_UP)
 			moved = frame_step(s, ev, now);

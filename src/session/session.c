@@ -170,8 +170,11 @@ static uint64_t stall_deadline(const struct vmc_session *s)
 
 uint64_t vmc_session_deadline(const struct vmc_session *s)
 {
-	uint64_t t = handshake_deadline(s);
+	uint64_t t;
 
+	if (s->asleep)
+		return NEVER;
+	t = handshake_deadline(s);
 	if (!s->attached)
 		return t;
 	if (s->partial_since != NEVER)
@@ -189,6 +192,8 @@ uint64_t vmc_session_deadline(const struct vmc_session *s)
 
 void vmc_session_tick(struct vmc_session *s, uint64_t now)
 {
+	if (s->asleep)
+		return;
 	handshake_tick(s, now);
 	if (!s->attached)
 		return;
@@ -232,4 +237,5 @@ void vmc_session_get_stats(const struct vmc_session *s,
 	memcpy(ret->session_id, s->session_id, sizeof(ret->session_id));
 	ret->epoch = s->epoch;
 	ret->attach_no = s->attach_no;
+	ret->frozen = s->frozen;
 }

@@ -19,6 +19,8 @@ int vmc_stream_open(struct vmc_session *s, vmc_stream *ret, const char *name,
 	    who->kind > VMC_PRINCIPAL_GUEST || weight < 1 ||
 	    weight > SCHED_WEIGHT_MAX)
 		return VMC_ERR_INVAL;
+	if (s->frozen)
+		return VMC_ERR_STATE;
 	/* Up is what the application was told of. */
 	if (s->state != VMC_SESSION_UP || s->ev_up || s->ev_down)
 		return VMC_ERR_NOT_UP;
@@ -54,11 +56,20 @@ static int find_live(const struct vmc_session *s, vmc_stream h,
 	return 0;
 }
 
+/* ... and may be changed. */
+static int find_mutable(const struct vmc_session *s, vmc_stream h,
+			struct slot **ret)
+{
+	int r = find_live(s, h, ret);
+
+	return !r && s->frozen ? VMC_ERR_STATE : r;
+}
+
 /* The same for a call that tells the peer @reason. */
 static int find_live_for(const struct vmc_session *s, vmc_stream h,
 			 unsigned int reason, struct slot **ret)
 {
-	int r = find_live(s, h, ret);
+	int r = find_mutable(s, h, ret);
 
 	return !r && reason > UINT16_MAX ? VMC_ERR_INVAL : r;
 }
@@ -67,7 +78,7 @@ int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 		      unsigned int weight)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_mutable(s, h, &sl);
 
 	if (r)
 		return r;
@@ -130,6 +141,8 @@ long vmc_stream_peek(struct vmc_session *s, vmc_stream h, struct iovec *ret_iov,
 
 	if (!sl)
 		return VMC_ERR_HANDLE;
+	if (s->frozen)
+		return VMC_ERR_STATE;
 	if (n_iov < 1)
 		return 0;
 	if (has_borrow(s, sl)) {
@@ -154,7 +167,7 @@ long vmc_stream_peek(struct vmc_session *s, vmc_stream h, struct iovec *ret_iov,
 int vmc_stream_consume(struct vmc_session *s, vmc_stream h, size_t n)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_mutable(s, h, &sl);
 
 	if (r)
 		return r;
@@ -209,7 +222,7 @@ static void finish(struct vmc_session *s, struct slot *sl)
 int vmc_stream_finish(struct vmc_session *s, vmc_stream h)
 {
 	struct slot *sl;
-	int r = find_live(s, h, &sl);
+	int r = find_mutable(s, h, &sl);
 
 	if (r)
 		return r;

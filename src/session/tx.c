@@ -243,7 +243,7 @@ bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret, uint64_t now)
 	uint32_t len;
 	uint16_t i;
 
-	if (s->state != VMC_SESSION_UP)
+	if (s->state != VMC_SESSION_UP || s->frozen)
 		return false;
 	control_build(s, now);
 	i = sched_pick(session_sched(s));
@@ -341,7 +341,7 @@ size_t vmc_session_output(struct vmc_session *s, const uint8_t **ret_buf,
 	static const uint8_t zeros[VMC_MAX_FRAME];
 	const struct unit *u;
 
-	if (!s->attached)
+	if (!s->attached || s->asleep)
 		return 0;
 	if (s->stage_kind == STAGE_NONE && !s->unit_done &&
 	    !stage_fill(s, now) && s->state == VMC_SESSION_UP) {

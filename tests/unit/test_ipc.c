@@ -44,6 +44,28 @@ static const struct {
 	  .caller = "guest:4294967295",
 	  .stream = "00ff-12"}},
 	{WRK, false, {.type = IPC_RELOAD}},
+	{SUP, true, {.type = IPC_STATE, .size = 1u << 20}},
+	{SUP, true, {.type = IPC_ARENA, .value = 1, .size = 4096}},
+	{SUP, true, {.type = IPC_BUS}},
+	{SUP, false, {.type = IPC_HOLD}},
+	{SUP, false, {.type = IPC_THAW}},
+	{SUP, false, {.type = IPC_ADOPT, .size = 989792}},
+	{SUP, false, {.type = IPC_UPGRADE_FAILED, .text = "busy"}},
+	{WRK, false, {.type = IPC_UPGRADE}},
+	{WRK, false, {.type = IPC_HELD, .value = -5, .size = 80}},
+	{WRK, false, {.type = IPC_ADOPTED, .value = -22}},
+	{WRK, true, {.type = IPC_KEEP, .request = 7, .value = IPC_GIVE_STREAM}},
+	{WRK, false, {.type = IPC_DROP, .request = 7}},
+	{WRK, false, {.type = IPC_MOVED}},
+};
+
+/* What goes both ways. */
+static const struct {
+	bool fd;
+	struct ipc_msg m;
+} both[] = {
+	{true, {.type = IPC_GIVE, .request = 9, .value = IPC_GIVE_LISTEN}},
+	{false, {.type = IPC_LIFE, .value = 2}},
 };
 
 #define N_LEGAL (sizeof(legal) / sizeof(legal[0]))
@@ -97,6 +119,27 @@ static void test_direction_and_fd(void **state)
 		assert_int_equal(ipc_encode(&legal[i].m, legal[i].from,
 					    !legal[i].fd, none),
 				 0);
+	}
+}
+
+static void test_both_ways(void **state)
+{
+	static const enum ipc_side sides[] = {SUP, WRK};
+
+	for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+		for (size_t j = 0; j < 2; j++) {
+			uint8_t buf[IPC_BYTES_MAX];
+			struct ipc_msg m;
+			size_t n = ipc_encode(&both[i].m, sides[j], both[i].fd,
+					      buf);
+
+			assert_true(n > 0);
+			assert_true(ipc_decode(&m, sides[1 - j], both[i].fd,
+					       buf, n));
+			assert_memory_equal(&m, &both[i].m, sizeof(m));
+			assert_false(
+				ipc_decode(&m, sides[j], !both[i].fd, buf, n));
+		}
 	}
 }
 
@@ -458,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_length_is_exact),
 		cmocka_unit_test(test_direction_and_fd),
+		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_unknown_types),
 		cmocka_unit_test(test_positive_result_is_refused),
 		cmocka_unit_test(test_hostile_strings),

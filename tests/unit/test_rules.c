@@ -315,18 +315,18 @@ static void payload_pays_for_control(void **state)
 
 static void data_up_to_the_credit_and_one_more(void **state)
 {
-	static const uint8_t zeros[1024];
+	static const uint8_t zeros[512]; /* a host's initial window */
 	struct fixture *f = *state;
 	struct vmc_stream_info info;
 	vmc_stream h;
 
 	raw_up(&f->raw);
 	h = open_one(&f->raw);
-	raw_send(&f->raw, WIRE_DATA, 0, 1, zeros, 1024);
+	raw_send(&f->raw, WIRE_DATA, 0, 1, zeros, sizeof(zeros));
 	assert_int_equal(raw_event(&f->raw).type, VMC_EV_READABLE);
 	assert_int_equal(vmc_stream_get_info(f->raw.s, h, &info), 0);
-	assert_int_equal(info.rx_queued, 1024);
-	assert_int_equal(info.rx_window, 1024);
+	assert_int_equal(info.rx_queued, sizeof(zeros));
+	assert_int_equal(info.rx_window, sizeof(zeros));
 	raw_send(&f->raw, WIRE_DATA, 0, 1, zeros, 1);
 	expect_reset(&f->raw, VMC_REASON_PROTOCOL);
 	assert_int_equal(stats(f)->limit_credit, 1);

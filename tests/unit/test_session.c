@@ -546,7 +546,8 @@ static void credit_stops_the_sender(void **state)
 
 	pair_up(p);
 	connect_streams(p, h);
-	send(p, HOST, h[HOST], 1024, VMC_PULL_MORE);
+	/* a guest's initial window */
+	send(p, HOST, h[HOST], 4096, VMC_PULL_MORE);
 	assert_false(vmc_session_pull(p->end[HOST].s, &pull, p->now));
 	expect(p, GUEST, VMC_EV_READABLE);
 	assert_int_equal(next(p, HOST).type, VMC_EV_NONE);
@@ -555,7 +556,7 @@ static void credit_stops_the_sender(void **state)
 	assert_int_equal(next(p, HOST).type, VMC_EV_NONE);
 	/* Used up and taken: the window has doubled. */
 	assert_true(vmc_session_pull(p->end[HOST].s, &pull, p->now));
-	assert_int_equal(pull.len, 2048);
+	assert_int_equal(pull.len, 8192);
 	vmc_session_pull_done(p->end[HOST].s, 0, 0, p->now);
 }
 
@@ -581,8 +582,8 @@ static void window_grows_to_its_share(void **state)
 	}
 	assert_int_equal(vmc_stream_get_info(p->end[HOST].s, h[HOST], &info),
 			 0);
-	/* two thirds of 448 KiB less 255 initial windows */
-	assert_in_range(info.rx_window, 96 * 1024, 129 * 1024);
+	/* two thirds of 448 KiB less 255 initial windows of 512 */
+	assert_in_range(info.rx_window, 210 * 1024, 214 * 1024);
 }
 
 #define CROWD 30
