@@ -72,7 +72,9 @@ static void choose_limits(struct world *w, int e)
 
 	for (int tries = 0; tries < 100; tries++) {
 		vmc_session_config_default(cfg, (enum vmc_role)e);
-		if (w->profile.storm)
+		if (w->profile.limits)
+			w->profile.limits(cfg);
+		else if (w->profile.storm)
 			storm_limits(w, cfg);
 		else if (w->profile.tiny)
 			tiny_limits(w, cfg);

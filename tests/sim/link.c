@@ -243,6 +243,30 @@ void link_flip(struct link *l, size_t off, unsigned int bit)
 		l->buf[l->head + off] ^= (uint8_t)(1u << (bit & 7));
 }
 
+/* What comes later may not overtake, so all behind is as late. */
+void link_split(struct link *l, size_t off, uint64_t at)
+{
+	struct link_seg *seg;
+	size_t i = 0;
+
+	if (off >= l->len)
+		return;
+	add_seg(l); /* room for one more */
+	seg = &l->seg[l->seg_head];
+	while (off >= seg[i].left)
+		off -= seg[i++].left;
+	l->n_seg--;
+	if (off) {
+		memmove(seg + i + 1, seg + i, (l->n_seg - i) * sizeof(*seg));
+		l->n_seg++;
+		seg[i].left = off;
+		seg[i].charge = 0; /* counts when its last byte is read */
+		seg[++i].left -= off;
+	}
+	for (; i < l->n_seg; i++)
+		seg[i].ready_at = at;
+}
+
 void link_replay(struct link *l, size_t n)
 {
 	struct link_seg *seg;

@@ -80,6 +80,9 @@ void link_lose(struct link *l, size_t off, size_t n);
 /* link_flip() - one bit changes */
 void link_flip(struct link *l, size_t off, unsigned int bit);
 
+/* link_split() - bytes from @off on become readable at @at */
+void link_split(struct link *l, size_t off, uint64_t at);
+
 /* link_replay() - the last @n bytes that were read come again, first */
 void link_replay(struct link *l, size_t n);
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "offsets.h"
 #include "oracle.h"
 #include "scenario.h"
 #include "world.h"
@@ -32,7 +33,9 @@
 struct options {
 	uint64_t seed, steps, runs, first;
 	const char *seeds;
-	bool trace, scenarios, self_test, one, storm;
+	bool trace, scenarios, self_test, one, storm, offsets;
+	uint64_t stride, from, at;
+	const char *kind;
 	enum mutation mutate;
 };
 
@@ -180,6 +183,23 @@ static int run_file(struct options o)
 	return bad != 0;
 }
 
+static int run_offsets(const struct options *o)
+{
+	struct offsets what = {
+		.seed = o->seed,
+		.stride = o->stride,
+		.kind = o->kind,
+		.from = (unsigned int)o->from,
+		.at = o->at,
+		.trace = o->trace,
+		.mutate = o->mutate,
+	};
+	uint64_t bad = offsets_run(&what, fault_sum, stdout);
+
+	faults_print(fault_sum, stdout);
+	return bad != 0;
+}
+
 /* ---- does the oracle notice? ------------------------------------------ */
 
 static bool noticed(struct options o, enum mutation m)
@@ -256,6 +276,11 @@ static bool parse(int argc, char **argv, struct options *o)
 		{"mutate", required_argument, NULL, 'm'},
 		{"trace", no_argument, NULL, 't'},
 		{"storm", no_argument, NULL, 'w'},
+		{"offsets", no_argument, NULL, 'o'},
+		{"stride", required_argument, NULL, 'd'},
+		{"kind", required_argument, NULL, 'k'},
+		{"from", required_argument, NULL, 'e'},
+		{"at", required_argument, NULL, 'a'},
 		{"scenarios", no_argument, NULL, 'c'},
 		{"self-test", no_argument, NULL, 'x'},
 		{0},
@@ -267,6 +292,9 @@ static bool parse(int argc, char **argv, struct options *o)
 		o->one |= opt == 's';
 		o->trace |= opt == 't';
 		o->storm |= opt == 'w';
+		o->offsets |= opt == 'o';
+		if (opt == 'k')
+			o->kind = optarg;
 		o->scenarios |= opt == 'c';
 		o->self_test |= opt == 'x';
 		if (opt == 'l')
@@ -279,6 +307,12 @@ static bool parse(int argc, char **argv, struct options *o)
 			good = parse_number(optarg, &o->runs);
 		else if (opt == 'f')
 			good = parse_number(optarg, &o->first);
+		else if (opt == 'd')
+			good = parse_number(optarg, &o->stride) && o->stride;
+		else if (opt == 'e')
+			good = parse_number(optarg, &o->from);
+		else if (opt == 'a')
+			good = parse_number(optarg, &o->at);
 		else if (opt == 'm')
 			good = parse_mutation(optarg, &o->mutate);
 		else
@@ -289,7 +323,7 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.first = 1};
+	struct options o = {.first = 1, .stride = 1};
 
 	if (!parse(argc, argv, &o))
 		return usage();
@@ -297,6 +331,8 @@ int main(int argc, char **argv)
 		o.steps = o.storm ? STEPS_STORM : STEPS_DEFAULT;
 	if (o.self_test)
 		return self_test(&o);
+	if (o.offsets)
+		return run_offsets(&o);
 	if (o.scenarios)
 		return scenario_all(o.first, stdout) != 0;
 	if (o.seeds)

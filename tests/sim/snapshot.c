@@ -16,10 +16,11 @@ static void *xrealloc(void *p, size_t n)
 	return p;
 }
 
-void snapshot_take(struct world *w, int e, unsigned int place)
+void snapshot_of(struct world *w, const struct world *then, int e,
+		 unsigned int place)
 {
 	struct snap *s = &w->snap[e][place];
-	const struct end *end = &w->end[e];
+	const struct end *end = &then->end[e];
 
 	if (s->mem_room < end->size) {
 		s->mem = xrealloc(s->mem, end->size);
@@ -28,15 +29,20 @@ void snapshot_take(struct world *w, int e, unsigned int place)
 	memcpy(s->mem, end->mem, end->size);
 	s->end = *end;
 	/* The clock as the end sees it. */
-	s->end.ahead = end_now(w, e);
-	if (s->room < w->n_convs) {
-		s->room = 2 * w->n_convs;
+	s->end.ahead = end_now(then, e);
+	if (s->room < then->n_convs) {
+		s->room = 2 * then->n_convs;
 		s->half = xrealloc(s->half, s->room * sizeof(*s->half));
 	}
-	for (size_t i = 0; i < w->n_convs; i++)
-		s->half[i] = w->convs[i].half[e];
-	s->n = w->n_convs;
+	for (size_t i = 0; i < then->n_convs; i++)
+		s->half[i] = then->convs[i].half[e];
+	s->n = then->n_convs;
 	s->used = true;
+}
+
+void snapshot_take(struct world *w, int e, unsigned int place)
+{
+	snapshot_of(w, w, e, place);
 }
 
 bool snapshot_has(const struct world *w, int e, unsigned int place)

@@ -15,6 +15,10 @@
 /* snapshot_take() - end @e as it is now, into one of its places */
 void snapshot_take(struct world *w, int e, unsigned int place);
 
+/* snapshot_of() - the same as it is in @then, a copy of an older @w */
+void snapshot_of(struct world *w, const struct world *then, int e,
+		 unsigned int place);
+
 /* snapshot_has() - was one taken there? */
 bool snapshot_has(const struct world *w, int e, unsigned int place);
 

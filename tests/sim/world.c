@@ -151,7 +151,7 @@ void world_done(struct world *w)
 /* ---- chaos ------------------------------------------------------------ */
 
 /* When anything happens by itself next. */
-static uint64_t next_time(const struct world *w)
+uint64_t world_next(const struct world *w)
 {
 	uint64_t t = SIM_NEVER;
 
@@ -183,7 +183,7 @@ static void pass_time(struct world *w)
 		w->now += prng_below(&w->rng, 200);
 		break;
 	default:
-		t = next_time(w);
+		t = world_next(w);
 		if (t != SIM_NEVER && t > w->now)
 			w->now = t;
 		break;
@@ -227,7 +227,7 @@ static void wake_up(struct world *w, int e)
 /* The next thing that happens by itself, ends that are away included. */
 static bool pass_to_next(struct world *w)
 {
-	uint64_t t = next_time(w);
+	uint64_t t = world_next(w);
 
 	for (int e = 0; e < 2; e++) {
 		const struct end *end = &w->end[e];
@@ -379,7 +379,7 @@ static void until_quiet(struct world *w)
 				world_fail(w, "no rest at one moment");
 			continue;
 		}
-		t = next_time(w);
+		t = world_next(w);
 		if (t == SIM_NEVER)
 			break;
 		if (t > until)
@@ -438,6 +438,13 @@ static void quiet(struct world *w)
 		probe(w, e);
 	if (!world_failed(w))
 		oracle_quiet(w);
+}
+
+void world_settle(struct world *w)
+{
+	for (int e = 0; e < 2; e++)
+		clear_sky(w, e);
+	quiet(w);
 }
 
 void world_calm(struct world *w)

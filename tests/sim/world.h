@@ -180,9 +180,11 @@ struct snap {
 };
 
 struct profile {
-	bool storm;      /* faults are the rule */
-	bool jumps;      /* snapshots */
-	uint64_t lull;   /* most rounds between two of its faults */
+	bool storm;    /* faults are the rule */
+	bool jumps;    /* snapshots */
+	uint64_t lull; /* most rounds between two of its faults */
+	/* NULL: chosen at random */
+	void (*limits)(struct vmc_session_config *cfg);
 	bool tiny;       /* small random limits, else the shipped ones */
 	bool cuts;       /* cut, re-attach, lost and replayed bytes */
 	bool corruption; /* changed bytes */
@@ -234,6 +236,13 @@ void world_chaos(struct world *w, uint64_t steps);
 
 /* world_calm() - let everything finish, then look at what is left */
 void world_calm(struct world *w);
+
+/* world_settle() - the links work again, everything moves until it is quiet,
+ * then a new stream each way; and that is how it should be */
+void world_settle(struct world *w);
+
+/* world_next() - when anything happens by itself; SIM_NEVER: nothing does */
+uint64_t world_next(const struct world *w);
 
 /* world_fail() - the run failed; only the first failure counts */
 void world_fail(struct world *w, const char *fmt, ...)
