@@ -221,6 +221,16 @@ static bool zero_step(struct vmc_session *s, uint64_t now)
 	}
 }
 
+/* A header that is the peer's, of this attach and of my history. */
+static bool get_header(const struct vmc_session *s, const uint8_t *p,
+		       struct wire_header *ret)
+{
+	uint64_t digest;
+
+	return tx_digest_at(s, wire_ack_of(p), &digest) &&
+	       wire_get_header(p, s->rx_seed ^ digest, ret);
+}
+
 static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 		       uint64_t now)
 {
@@ -232,7 +242,7 @@ static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 		return zero_step(s, now);
 	if (len < WIRE_HEADER)
 		return false;
-	if (!wire_get_header(p, s->rx_seed, &f.h)) {
+	if (!get_header(s, p, &f.h)) {
 		s->in_head++;
 		return lost(s, &s->st.bad_header, now);
 	}

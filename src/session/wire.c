@@ -35,6 +35,11 @@ void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed)
 	le64_put(dst + H_CHECK, hash64_seed(dst, H_CHECK, seed));
 }
 
+uint32_t wire_ack_of(const uint8_t src[WIRE_HEADER])
+{
+	return le32_get(src + H_ACK);
+}
+
 bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
 		     struct wire_header *ret)
 {

@@ -48,6 +48,8 @@ static inline bool wire_is_sequenced(uint8_t type)
 void wire_put_header(uint8_t dst[WIRE_HEADER], const struct wire_header *h);
 /* wire_stamp() - fill in what depends on the moment and the attach */
 void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed);
+/* wire_ack_of() - what a header acks, if it is one at all */
+uint32_t wire_ack_of(const uint8_t src[WIRE_HEADER]);
 /* wire_get_header() - false: the check fails under @seed */
 bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
 		     struct wire_header *ret);

@@ -31,12 +31,16 @@
 #define POLL_MS      100
 /* Frames between two looks at what the host says. */
 #define BATCH 64
+/* Digests that are remembered; more frames are never un-acked. */
+#define SENT_MAX 65536u
 
 struct forger {
 	int fd;
 	uint64_t tx_seed, rx_seed;
-	uint32_t seq, ack; /* of the next frame we send; we expect */
-	uint32_t stream;   /* the last one that we opened */
+	uint64_t rx_digest;           /* of what the host sent */
+	uint64_t tx_digest[SENT_MAX]; /* before our frame n, modulo the size */
+	uint32_t seq, ack;            /* of the next frame we send; we expect */
+	uint32_t stream;              /* the last one that we opened */
 	uint8_t in[INPUT_SIZE];
 	size_t in_len;
 	bool lost; /* the host left this session */
@@ -98,7 +102,11 @@ static void port_read(struct forger *f)
 	if (n > 0)
 		f->in_len += (size_t)n;
 	while (f->in_len - at >= WIRE_HEADER) {
-		if (!wire_get_header(f->in + at, f->rx_seed, &h) ||
+		uint32_t ack = wire_ack_of(f->in + at);
+
+		if (!wire_get_header(f->in + at,
+				     f->rx_seed ^ f->tx_digest[ack % SENT_MAX],
+				     &h) ||
 		    h.type == WIRE_BYE) {
 			f->lost = true;
 			f->in_len = 0;
@@ -107,7 +115,10 @@ static void port_read(struct forger *f)
 		if (f->in_len - at < (size_t)WIRE_HEADER + h.len)
 			break;
 		at += (size_t)WIRE_HEADER + h.len;
-		f->ack += wire_is_sequenced(h.type);
+		if (!wire_is_sequenced(h.type))
+			continue;
+		f->ack++;
+		f->rx_digest = wire_digest(f->rx_digest, &h);
 	}
 	memmove(f->in, f->in + at, f->in_len - at);
 	f->in_len -= at;
@@ -147,7 +158,9 @@ static void take_secrets(struct forger *f, const struct vmc_session *s)
 {
 	f->tx_seed = s->tx_seed;
 	f->rx_seed = s->rx_seed;
+	f->rx_digest = s->rx_digest;
 	f->seq = (uint32_t)s->tx_next;
+	f->tx_digest[f->seq % SENT_MAX] = s->tx_digest;
 	f->ack = (uint32_t)s->rx_next;
 	f->stream = 1;
 	f->in_len = s->in_tail - s->in_head;
@@ -193,9 +206,15 @@ static void forge(struct forger *f, const struct wire_header *like,
 	if (h.len)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
-	h.seq = wire_is_sequenced(h.type) ? f->seq++ : 0;
+	if (wire_is_sequenced(h.type)) {
+		uint64_t digest =
+			wire_digest(f->tx_digest[f->seq % SENT_MAX], &h);
+
+		h.seq = f->seq++;
+		f->tx_digest[f->seq % SENT_MAX] = digest;
+	}
 	wire_put_header(buf, &h);
-	wire_stamp(buf, f->ack + h.ack, f->tx_seed);
+	wire_stamp(buf, f->ack + h.ack, f->tx_seed ^ f->rx_digest);
 	port_write(f, buf, (size_t)WIRE_HEADER + h.len);
 	f->frames++;
 }
