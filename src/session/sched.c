@@ -253,6 +253,18 @@ uint16_t sched_owner(const struct sched *sc, uint16_t i)
 	return node->weight ? node->owner : (uint16_t)SCHED_NONE;
 }
 
+uint64_t sched_key(const struct sched *sc, uint16_t i)
+{
+	const struct fq_node *node = &stream_nodes(sc)[i];
+
+	return node->weight ? owners_of(sc)[node->owner].key : 0;
+}
+
+unsigned int sched_weight(const struct sched *sc, uint16_t i)
+{
+	return stream_nodes(sc)[i].weight;
+}
+
 uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner)
 {
 	return owners_of(sc)[owner].n_streams;

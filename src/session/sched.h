@@ -52,6 +52,11 @@ void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes);
  * SCHED_NONE if @i is not there */
 uint16_t sched_owner(const struct sched *sc, uint16_t i);
 
+/* sched_key() - the owner's number as sched_add() was given it, sched_weight()
+ * - the weight; 0 if @i is not there */
+uint64_t sched_key(const struct sched *sc, uint16_t i);
+unsigned int sched_weight(const struct sched *sc, uint16_t i);
+
 /* sched_owner_streams() - how many streams owner number @owner has */
 uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner);
 

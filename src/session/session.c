@@ -29,7 +29,8 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 		list_append(session_at(s, s->at.ctl), &s->free_slots,
 			    (uint16_t)i);
 	sched_init(session_sched(s), cfg->max_streams, cfg->max_frame);
-	memset(credit_loans(s, 0), 0, cfg->max_streams * sizeof(uint32_t));
+	memset(credit_account(s, 0), 0,
+	       cfg->max_streams * sizeof(struct account));
 	pool_init(s);
 	s->pool_granted = cfg->max_streams * cfg->initial_window;
 	s->max_frame = cfg->max_frame;

@@ -334,11 +334,14 @@ static void unit_stamp(struct vmc_session *s, const struct unit *u)
 	uint32_t ack = (uint32_t)s->rx_next;
 	uint32_t at = u->off;
 	uint64_t seq = s->tx_sent;
+	uint64_t before = seq == s->tx_first ? s->tx_digest_first
+					     : frame_at(s, seq - 1)->digest;
 
 	while (seq < u->end) {
 		uint8_t *p = ring_at(s, at);
 
-		wire_stamp(p, ack, s->tx_seed ^ s->rx_digest);
+		wire_stamp(p, ack, s->tx_seed ^ s->rx_digest ^ before);
+		before = frame_at(s, seq)->digest;
 		at += WIRE_HEADER + ((uint32_t)p[2] | (uint32_t)p[3] << 8);
 		seq++;
 	}

@@ -295,6 +295,8 @@ static size_t forge(struct hostile *h, uint8_t *p)
 	/* Else the check fails, and an ack like this is never looked at. */
 	if (!tx_digest_at(h->s, ack, &digest))
 		digest = 0;
+	if (wire_is_sequenced(f.type))
+		digest ^= h->s->rx_digest;
 	wire_stamp(p, ack, h->s->rx_seed ^ digest);
 	return WIRE_HEADER + n;
 }

@@ -8,6 +8,8 @@
 #include "apps.h"
 #include "oracle.h"
 
+/* A peer that reads all and answers nothing is asked by a HELLO. */
+#define WATCHDOG_US 2000000u
 /* An engine must not be handed back its own unfinished work for ever. */
 #define LOOPS_MAX 100000u
 
@@ -102,6 +104,7 @@ static void make_engine(struct world *w, int e)
 		world_fail(w, "end %d: init refused its own size", e);
 	end->attached = false;
 	end->up = false;
+	end->watch_at = 0;
 	end->bye = false;
 	end->blocked = false;
 	end->unit_done = 0;
@@ -218,14 +221,26 @@ void end_move(struct world *w, int e)
 
 /* ---- the loop --------------------------------------------------------- */
 
+/* UP may tell of a session that went on after one that nobody was told of. */
+static void forget_old_session(struct end *end)
+{
+	struct vmc_session_stats st;
+
+	vmc_session_get_stats(end->s, &st);
+	if (!memcmp(end->session_id, st.session_id, sizeof(st.session_id)))
+		return;
+	memcpy(end->session_id, st.session_id, sizeof(st.session_id));
+	end->seen = (struct moment){0};
+}
+
 static void session_event(struct world *w, int e, const struct vmc_event *ev)
 {
 	struct end *end = &w->end[e];
 
 	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
 		end->up = ev->type == VMC_EV_UP;
-		if (end->up && !ev->resumed)
-			end->seen = (struct moment){0};
+		if (end->up)
+			forget_old_session(end);
 		if (!end->up && end->cfg.grace_us != UINT64_MAX)
 			world_loses(w, CAUSE_GRACE);
 		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",
@@ -235,6 +250,10 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 	}
 	if (ev->type == VMC_EV_STALLED)
 		end->stalls++;
+	if (ev->type == VMC_EV_STALLED && w->profile.storm)
+		end->watch_at = w->now + WATCHDOG_US;
+	if (ev->type == VMC_EV_UNSTALLED || ev->type == VMC_EV_DOWN)
+		end->watch_at = 0;
 	if (ev->type == VMC_EV_NEED_ENTROPY)
 		end_resync(w, e);
 }
@@ -373,7 +392,7 @@ static bool run_output(struct world *w, int e, uint32_t max)
 	return any;
 }
 
-uint64_t end_deadline(const struct end *end)
+static uint64_t engine_deadline(const struct end *end)
 {
 	uint64_t t = vmc_session_deadline(end->s);
 	int64_t at = (int64_t)(t - end->ahead);
@@ -383,6 +402,25 @@ uint64_t end_deadline(const struct end *end)
 	return at < 0 ? 0 : (uint64_t)at;
 }
 
+uint64_t end_deadline(const struct end *end)
+{
+	uint64_t t = engine_deadline(end);
+
+	return end->watch_at && end->watch_at < t ? end->watch_at : t;
+}
+
+/* continuity.md, section 9: only when the peer has read everything. */
+static void run_watchdog(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (!end->watch_at || end->watch_at > w->now)
+		return;
+	end->watch_at = w->now + WATCHDOG_US;
+	if (end->up && end->attached && !w->link[e].len)
+		end_resync(w, e);
+}
+
 static bool run_timer(struct world *w, int e)
 {
 	struct end *end = &w->end[e];
@@ -390,6 +428,7 @@ static bool run_timer(struct world *w, int e)
 	if (w->mutate == MUTATE_LATE_TIMER || end_deadline(end) > w->now)
 		return false;
 	end->ticks++;
+	run_watchdog(w, e);
 	vmc_session_tick(end->s, end_now(w, e));
 	return true;
 }

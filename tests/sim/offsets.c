@@ -416,20 +416,18 @@ static void restart(struct record *r, struct world *w, int from, uint64_t at)
 	end_restart(w, (int)(at % 2));
 }
 
-/* Any step before this one; the script is long enough to be random. */
-static const struct world *earlier(struct record *r, struct world *w,
-				   unsigned int now)
-{
-	return &r->at[prng_below(&w->rng, now + 1)]->w;
-}
-
+/* To any step before this one. */
 static void go_back(struct record *r, struct world *w, int e)
 {
 	unsigned int now = 0;
+	uint64_t then;
 
 	while (now + 1 < r->n && r->at[now + 1]->w.steps <= w->steps)
 		now++;
-	snapshot_of(w, earlier(r, w, now), e, 0);
+	then = prng_below(&w->rng, now + 1);
+	world_note(w, "end %d goes back from step %u to %ju", e, now,
+		   (uintmax_t)then);
+	snapshot_of(w, &r->at[then]->w, e, 0);
 	snapshot_go(w, e, 0);
 }
 
@@ -510,10 +508,10 @@ static void strike(struct record *r, unsigned int step, const struct kind *k,
 	struct world *w = &r->play.w;
 
 	copy_play(&r->play, r->at[step]);
-	prng_seed(&w->rng, r->o->seed ^ prng_mix(at * 2 + (uint64_t)from));
 	w->verbose = r->o->trace;
-	w->mutate = r->o->mutate;
 	play_step(&r->play);
+	prng_seed(&w->rng, r->o->seed ^ prng_mix(at * 2 + (uint64_t)from));
+	w->mutate = r->o->mutate;
 	world_note(w, "%s at byte %ju from end %d", k->name, (uintmax_t)at,
 		   from);
 	if (!world_failed(w))

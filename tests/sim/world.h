@@ -144,11 +144,13 @@ struct end {
 	size_t blocked_by;
 	size_t unit_done; /* bytes of the present unit that the link took */
 	uint64_t attach_at;
+	uint64_t watch_at; /* of the watchdog; 0: it sleeps */
 	struct names names;
 	uint64_t ahead;        /* its clock before the world's, modulo 2^64 */
 	uint64_t paused_until; /* its machine stands still */
 	uint64_t slept;        /* so long did its clock, once it goes on */
 	struct moment at, seen;
+	uint8_t session_id[16]; /* that .seen belongs to */
 	uint64_t ticks, idle_ticks;
 	uint64_t stalls;
 };

@@ -111,16 +111,17 @@ static inline bool raw_get_hello(struct raw *r, struct hello *ret)
 static inline bool raw_get(struct raw *r, struct wire_header *ret,
 			   const uint8_t **ret_payload)
 {
-	uint32_t ack;
+	uint64_t seed = r->rx_seed;
 
 	raw_collect(r);
 	if (r->out_len - r->out_at < WIRE_HEADER)
 		return false;
-	ack = wire_ack_of(r->out + r->out_at);
-	assert_true(ack <= r->n_sent);
-	assert_true(wire_get_header(r->out + r->out_at,
-				    r->rx_seed ^ *raw_digest(r->tx_digest, ack),
-				    ret));
+	wire_peek_header(r->out + r->out_at, ret);
+	assert_true(ret->ack <= r->n_sent);
+	seed ^= *raw_digest(r->tx_digest, ret->ack);
+	if (wire_is_sequenced(ret->type))
+		seed ^= *raw_digest(r->rx_digest, r->ack);
+	assert_true(wire_get_header(r->out + r->out_at, seed, ret));
 	*ret_payload = r->out + r->out_at + WIRE_HEADER;
 	assert_int_equal(hash64(*ret_payload, ret->len), ret->hash);
 	r->out_at += WIRE_HEADER + ret->len;
@@ -151,12 +152,16 @@ static inline void raw_frame(struct raw *r, const struct wire_header *with,
 {
 	static uint8_t buf[VMC_MAX_FRAME + WIRE_HEADER];
 	struct wire_header h = *with;
+	uint64_t seed = r->tx_seed;
 
 	if (payload)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
 	wire_put_header(buf, &h);
-	wire_stamp(buf, r->ack, r->tx_seed ^ *raw_digest(r->rx_digest, r->ack));
+	seed ^= *raw_digest(r->rx_digest, r->ack);
+	if (wire_is_sequenced(h.type))
+		seed ^= *raw_digest(r->tx_digest, r->n_sent);
+	wire_stamp(buf, r->ack, seed);
 	if (wire_is_sequenced(h.type) && h.seq == r->n_sent) {
 		*raw_digest(r->tx_digest, r->n_sent + 1) =
 			wire_digest(*raw_digest(r->tx_digest, r->n_sent), &h);

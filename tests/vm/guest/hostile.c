@@ -92,6 +92,17 @@ static void port_write(struct forger *f, const uint8_t *p, size_t len)
 	}
 }
 
+/* What the check of the host's next frame was made with. */
+static uint64_t seed_of(const struct forger *f, const uint8_t *p)
+{
+	struct wire_header h;
+	uint64_t seed;
+
+	wire_peek_header(p, &h);
+	seed = f->rx_seed ^ f->tx_digest[h.ack % SENT_MAX];
+	return wire_is_sequenced(h.type) ? seed ^ f->rx_digest : seed;
+}
+
 /* Follows what the host sends, as far as acks need it. */
 static void port_read(struct forger *f)
 {
@@ -102,11 +113,7 @@ static void port_read(struct forger *f)
 	if (n > 0)
 		f->in_len += (size_t)n;
 	while (f->in_len - at >= WIRE_HEADER) {
-		uint32_t ack = wire_ack_of(f->in + at);
-
-		if (!wire_get_header(f->in + at,
-				     f->rx_seed ^ f->tx_digest[ack % SENT_MAX],
-				     &h) ||
+		if (!wire_get_header(f->in + at, seed_of(f, f->in + at), &h) ||
 		    h.type == WIRE_BYE) {
 			f->lost = true;
 			f->in_len = 0;
@@ -202,19 +209,20 @@ static void forge(struct forger *f, const struct wire_header *like,
 {
 	static uint8_t buf[WIRE_HEADER + UINT16_MAX];
 	struct wire_header h = *like;
+	uint64_t seed = f->tx_seed ^ f->rx_digest;
 
 	if (h.len)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
 	if (wire_is_sequenced(h.type)) {
-		uint64_t digest =
-			wire_digest(f->tx_digest[f->seq % SENT_MAX], &h);
+		uint64_t before = f->tx_digest[f->seq % SENT_MAX];
 
+		seed ^= before;
 		h.seq = f->seq++;
-		f->tx_digest[f->seq % SENT_MAX] = digest;
+		f->tx_digest[f->seq % SENT_MAX] = wire_digest(before, &h);
 	}
 	wire_put_header(buf, &h);
-	wire_stamp(buf, f->ack + h.ack, f->tx_seed ^ f->rx_digest);
+	wire_stamp(buf, f->ack + h.ack, seed);
 	port_write(f, buf, (size_t)WIRE_HEADER + h.len);
 	f->frames++;
 }
