@@ -208,6 +208,7 @@ enum stage_kind {
 };
 
 struct vmc_session {
+	uint64_t build; /* session_build() of who made the block */
 	struct vmc_session_config cfg;
 	struct layout {
 		uint32_t slots, hash, ctl, evl, sched, accounts;
@@ -486,6 +487,11 @@ void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);
 uint64_t handshake_deadline(const struct vmc_session *s);
+
+/* ---- adopt.c ----------------------------------------------------------- */
+
+/* The same for programs that lay a block out alike. */
+uint64_t session_build(void);
 
 /* ---- freeze.c ---------------------------------------------------------- */
 

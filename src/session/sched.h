@@ -63,6 +63,10 @@ uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner);
 /* sched_is_fresh() - is @i in its first turn after having been idle? */
 bool sched_is_fresh(const struct sched *sc, uint16_t i);
 
+/* sched_fits() - may it be followed without leaving its memory or going round
+ * in circles? For memory that somebody else left; else it is given. */
+bool sched_fits(const struct sched *sc, uint32_t n);
+
 /* sched_check() - NULL, or which invariant is broken */
 const char *sched_check(const struct sched *sc);
 

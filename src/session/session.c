@@ -13,6 +13,7 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 	if (!need || size < need || (uintptr_t)mem % 64)
 		return VMC_ERR_INVAL;
 	memset(s, 0, sizeof(*s));
+	s->build = session_build();
 	s->cfg = *cfg;
 	layout_compute(&s->at, cfg);
 	memset(slot_at(s, 0), 0, cfg->max_streams * sizeof(struct slot));

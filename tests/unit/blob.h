@@ -223,6 +223,7 @@ static inline uint8_t *blob_section(const struct blob *b, unsigned int type,
 {
 	size_t at = 0;
 
+	*ret_len = 0;
 	while (at + 8 <= b->len) {
 		uint32_t len = le32_get(b->p + at + 4);
 

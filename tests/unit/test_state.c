@@ -39,6 +39,9 @@ enum way {
 	WAY_REPLAY, /* the same, and the guest's bytes are read once more */
 	WAY_PROBE,  /* the copy is not used: resync */
 	WAY_THAW,
+	WAY_ADOPT,  /* another process maps the block elsewhere, nothing frozen
+		     */
+	WAY_FENCED, /* the same while a probe is out */
 	WAY_NUM
 };
 
@@ -339,6 +342,28 @@ static void replace(struct play *w)
 		assert_int_equal(vmc_name_advertise(e->s, "n.a", 0), 0);
 }
 
+/* The process is gone, its memory is not. */
+static void adopt(struct play *w)
+{
+	struct end *e = &w->p.end[HOST];
+	struct vmc_session_config c;
+	void *mem;
+	size_t size;
+
+	config(&c, HOST);
+	c.instance = 99;
+	size = (vmc_session_size(&c) + 63) & ~(size_t)63;
+	mem = aligned_alloc(64, size);
+	assert_non_null(mem);
+	memcpy(mem, e->mem, vmc_session_size(&c));
+	free(e->mem);
+	e->mem = mem;
+	assert_int_equal(vmc_session_adopt(&e->s, mem, size, &c, w->p.now), 0);
+	assert_null(vmc_session_check(e->s));
+	assert_ptr_equal(e->s, mem);
+	take_events(w, HOST);
+}
+
 static void lose_bytes(struct play *w, int i)
 {
 	struct end *e = &w->p.end[i];
@@ -360,14 +385,26 @@ static void replay(struct play *w)
 
 static void stand_still(struct play *w, enum way way)
 {
+	if (way == WAY_ADOPT) {
+		adopt(w);
+		pair_attach(&w->p, HOST);
+		return;
+	}
 	vmc_session_freeze(session(w, HOST), w->p.now);
 	take_events(w, HOST);
 	assert_null(vmc_session_check(session(w, HOST)));
 	if (way == WAY_THAW && !vmc_session_thaw(session(w, HOST), w->p.now))
 		return;
-	/* Frozen once more before the last probe was answered. */
+	/* Or it was frozen before, and the last probe is not answered. */
 	if (way == WAY_PROBE || way == WAY_THAW) {
 		resync(w, HOST);
+		return;
+	}
+	if (way == WAY_FENCED) {
+		resync(w, HOST);
+		step_link(w, 1000);
+		adopt(w);
+		pair_attach(&w->p, HOST);
 		return;
 	}
 	replace(w);
