@@ -52,6 +52,7 @@ enum {
 	OPT_READY_FD,
 	OPT_SANDBOX,
 	OPT_WORKER,
+	OPT_BUS,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -68,6 +69,7 @@ static const struct option long_options[] = {
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"sandbox", required_argument, NULL, OPT_SANDBOX},
 	{"worker", no_argument, NULL, OPT_WORKER}, /* the supervisor's own */
+	{"bus", no_argument, NULL, OPT_BUS},       /* the same */
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0},
@@ -157,6 +159,9 @@ static int parse_one(struct options *o, int opt)
 		return parse_sandbox(&o->sandbox, optarg);
 	case OPT_WORKER:
 		o->worker = true;
+		return -1;
+	case OPT_BUS:
+		o->bus = true;
 		return -1;
 	case OPT_HELP:
 		(void)fputs(help, stdout);

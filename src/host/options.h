@@ -26,6 +26,7 @@ struct options {
 	bool exit_with_link;
 	bool sandbox;
 	bool worker; /* started by the supervisor */
+	bool bus;    /* the same */
 };
 
 /**

@@ -23,6 +23,8 @@ static void on_ready(struct supervisor *s, const struct ipc_msg *m)
 	s->worker_ready = true;
 	supervisor_send_config(s, false);
 	supervisor_announce(s);
+	/* Before the link: a state that waits comes before the handshake. */
+	bus_join(s);
 	if (!s->stopping)
 		link_begin(&s->link, supervisor_now_ms());
 }

@@ -191,6 +191,8 @@ static void reap(struct supervisor *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == s->worker)
 			worker_died(s, status);
+		else if (pid == s->bus_pid)
+			bus_died(s, status);
 		else
 			children_remove(&s->children, pid);
 	}
@@ -226,6 +228,8 @@ static uint64_t next_deadline(const struct supervisor *s)
 		at = s->link.due_ms;
 	if (s->restart_ms && s->restart_ms < at)
 		at = s->restart_ms;
+	if (s->bus_restart_ms && s->bus_restart_ms < at)
+		at = s->bus_restart_ms;
 	if (s->stopping && s->stop_ms < at)
 		at = s->stop_ms;
 	return at;
@@ -258,6 +262,8 @@ static void on_time(struct supervisor *s)
 
 	if (s->restart_ms && s->restart_ms <= now)
 		restart_worker(s);
+	if (s->bus_restart_ms && s->bus_restart_ms <= now)
+		s->bus_restart_ms = 0; /* looked at again */
 	if (s->link.searching && s->link.due_ms <= now)
 		supervisor_find_link(s);
 	if (s->stopping && s->stop_ms <= now) {
@@ -273,9 +279,11 @@ static void loop(struct supervisor *s)
 		struct pollfd p[] = {
 			{.fd = s->signal_fd, .events = POLLIN},
 			{.fd = s->pair, .events = POLLIN},
+			{.fd = bus_is_awaited(s) ? s->bus_listener : -1,
+			 .events = POLLIN},
 		};
 
-		if (poll(p, 2, poll_timeout(s)) < 0 && errno != EINTR) {
+		if (poll(p, 3, poll_timeout(s)) < 0 && errno != EINTR) {
 			log_error("ev=poll error=\"%s\"", strerror(errno));
 			s->status = EXIT_RUN;
 			return;
@@ -285,6 +293,8 @@ static void loop(struct supervisor *s)
 			requests_handle(s);
 		if (p[0].revents)
 			on_signal(s);
+		if (p[2].revents)
+			bus_wanted(s);
 		on_time(s);
 	}
 }
@@ -463,6 +473,7 @@ static int prepare(struct supervisor *s)
 	r = claim(s);
 	if (r >= 0)
 		return r;
+	bus_listen(s);
 	r = worker_start(s);
 	if (r < 0)
 		return fail(EXIT_RUN, "the worker", r);
@@ -477,6 +488,7 @@ static void clean_up(struct supervisor *s)
 	}
 	if (s->pair >= 0)
 		close(s->pair);
+	bus_end(s);
 	if (s->vm_fds[0] >= 0)
 		vmdir_release(s->dir, s->vm_fds);
 	if (s->config_fd >= 0)
@@ -498,6 +510,9 @@ int supervisor_run(const struct options *opt)
 		.signal_fd = -1,
 		.config_fd = -1,
 		.pair = -1,
+		.bus_listener = -1,
+		.bus_pair = -1,
+		.bus_fd = -1,
 	};
 	char name[96];
 	int r;

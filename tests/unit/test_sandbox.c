@@ -357,7 +357,7 @@ static int run_as(const struct sandbox_user *user, int (*what)(void))
 	if (pid == 0) {
 		char missing[256];
 
-		_exit(sandbox_enter(user, missing, sizeof(missing)) < 0
+		_exit(sandbox_enter(who, user, missing, sizeof(missing)) < 0
 			      ? BROKEN
 			      : what());
 	}
@@ -486,7 +486,7 @@ static void check_status(const struct sandbox_user *user)
 	assert_int_equal(pipe(status_pipe), 0);
 	pid = fork();
 	if (pid == 0)
-		_exit(sandbox_enter(user, missing, sizeof(missing)) < 0
+		_exit(sandbox_enter(who, user, missing, sizeof(missing)) < 0
 			      ? BROKEN
 			      : do_sleep());
 	close(status_pipe[1]);
@@ -539,7 +539,7 @@ static int drop_then(int (*what)(void))
 
 		if (setresgid(54322, 54322, 54322) < 0 ||
 		    setresuid(54321, 54321, 54321) < 0 ||
-		    sandbox_enter(&nobody, missing, sizeof(missing)) < 0)
+		    sandbox_enter(who, &nobody, missing, sizeof(missing)) < 0)
 			_exit(BROKEN);
 		_exit(what());
 	}
