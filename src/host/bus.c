@@ -117,7 +117,7 @@ static void on_saved(struct bus *b, const struct bus_msg *m)
 		return;
 	}
 	b->n.saves++;
-	log_info("ev=save state=%u", m->size);
+	log_limited(b->now_us, LOG_LEVEL_INFO, "ev=save state=%u", m->size);
 	end_call(b);
 }
 
@@ -135,7 +135,8 @@ static void on_loaded(struct bus *b, const struct bus_msg *m)
 		return; /* of one that was replaced */
 	b->load_waits = false;
 	b->n.loads++;
-	log_info("ev=load state=%u result=%d", b->load_size, (int)m->result);
+	log_limited(b->now_us, LOG_LEVEL_INFO, "ev=load state=%u result=%d",
+		    b->load_size, (int)m->result);
 	give_back(b, BUS_LOAD_AT);
 	answer_load(b);
 }
@@ -160,7 +161,8 @@ static void offer_load(struct bus *b)
 		return;
 	if (b->load_tries++ >= BUS_LOAD_TRIES) {
 		b->load_waits = false;
-		log_error("ev=load-given-up tries=%u", BUS_LOAD_TRIES);
+		log_limited(b->now_us, LOG_LEVEL_ERROR,
+			    "ev=load-given-up tries=%u", BUS_LOAD_TRIES);
 		give_back(b, BUS_LOAD_AT);
 		answer_load(b);
 		return;

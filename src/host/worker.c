@@ -187,6 +187,15 @@ static void on_service(struct worker *w, const struct ipc_msg *m, int fd)
 	broker_service_ready(w->broker, m->request, fd >= 0 ? fd : m->value);
 }
 
+/* A worker that cannot save its session does not keep the bus process
+ * waiting for it. */
+static void on_bus(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)w;
+	(void)m;
+	close(fd);
+}
+
 static void on_stop(struct worker *w, const struct ipc_msg *m, int fd)
 {
 	(void)m;
@@ -200,6 +209,7 @@ static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 	[IPC_CONFIG] = on_config,   [IPC_CONFIG_FAILED] = on_config_failed,
 	[IPC_LINK] = on_link,       [IPC_LINK_DETAIL] = on_link_detail,
 	[IPC_SERVICE] = on_service, [IPC_STOP] = on_stop,
+	[IPC_BUS] = on_bus,
 };
 
 /* Return: false if there is nothing more to read now. */

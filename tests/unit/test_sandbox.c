@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,6 +42,8 @@
 #define REFUSED 7
 #define BROKEN  8 /* the sandbox itself could not be entered */
 
+static enum sandbox_who who = SANDBOX_WORKER;
+static void *shared;
 static int pair[2];    /* inherited, connected */
 static int listener;   /* inherited, listening */
 static char path[108]; /* its name */
@@ -260,6 +263,41 @@ static const struct {
 #endif
 };
 
+static int do_epoll(void)
+{
+	return result(epoll_create1(0));
+}
+
+static int do_timerfd(void)
+{
+	return result(timerfd_create(CLOCK_MONOTONIC, 0));
+}
+
+static int do_socketpair(void)
+{
+	int sv[2];
+
+	return result(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+}
+
+static int do_fionread(void)
+{
+	int n;
+
+	return result(ioctl(pair[0], FIONREAD, &n));
+}
+
+static int do_read(void)
+{
+	char c;
+
+	return result((int)read(pair[0], &c, 1));
+}
+
+static int (*const workers[])(void) = {
+	do_epoll, do_timerfd, do_socketpair, do_fionread, do_read,
+};
+
 /* ---- what the worker needs ------------------------------------------------
  */
 
@@ -321,6 +359,29 @@ static int do_needed(void)
 	return can_allocate() ? WORKED : 13;
 }
 
+static int do_needed_by_the_bus(void)
+{
+	struct pollfd p = {.fd = pair[0], .events = POLLOUT};
+	uint8_t id[16];
+	struct stat st;
+	void *big;
+
+	if (!can_accept())
+		return 10;
+	if (!can_receive_fd())
+		return 11;
+	if (poll(&p, 1, 0) != 1 ||
+	    getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id) ||
+	    fstat(pair[0], &st) < 0)
+		return 12;
+	big = malloc(2u << 20);
+	if (!big)
+		return 13;
+	memset(big, 1, 2u << 20);
+	free(big);
+	return madvise(shared, 4096, MADV_REMOVE) == 0 ? WORKED : 14;
+}
+
 /* A limit the kernel keeps: one descriptor more than allowed. */
 static int do_too_many_files(void)
 {
@@ -335,7 +396,12 @@ static int do_too_many_files(void)
 
 static int do_too_much_memory(void)
 {
-	return malloc((size_t)SANDBOX_DATA_MAX + 4096) ? WORKED : REFUSED;
+	static const size_t most[SANDBOX_WHO_NUM] = {
+		[SANDBOX_WORKER] = SANDBOX_DATA_MAX,
+		[SANDBOX_BUS] = SANDBOX_BUS_DATA_MAX,
+	};
+
+	return malloc(most[who] + 4096) ? WORKED : REFUSED;
 }
 
 static int do_abort(void)
@@ -389,6 +455,20 @@ static void test_forbidden(void **state)
 	check_forbidden(&nobody);
 }
 
+/* The same, and what only the worker may. */
+static void test_forbidden_to_the_bus(void **state)
+{
+	who = SANDBOX_BUS;
+	check_forbidden(&nobody);
+	for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
+		int status = run(workers[i]);
+
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+			fail_msg("case %zu: wait status 0x%x", i,
+				 (unsigned int)status);
+	}
+}
+
 /* Most are not merely refused: the process that tries is not ours any more. */
 static void test_killed(void **state)
 {
@@ -416,17 +496,41 @@ static int connect_listener(void)
 	return fd;
 }
 
-static void test_needed(void **state)
+static void check_needed(int (*what)(void))
 {
 	const struct ipc_msg m = {.type = IPC_LINK};
 	int client = connect_listener();
 	int status;
 
 	assert_int_equal(ipc_send(pair[1], &m, IPC_FROM_SUPERVISOR, 2), 0);
-	status = run(do_needed);
+	status = run(what);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), WORKED);
 	close(client);
+}
+
+static void test_needed(void **state)
+{
+	check_needed(do_needed);
+}
+
+static void test_needed_by_the_bus(void **state)
+{
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(shared != MAP_FAILED);
+	who = SANDBOX_BUS;
+	check_needed(do_needed_by_the_bus);
+}
+
+static void test_memory_of_the_bus(void **state)
+{
+	int status;
+
+	who = SANDBOX_BUS;
+	status = run(do_too_much_memory);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), REFUSED);
 }
 
 static void test_limits(void **state)
@@ -581,12 +685,23 @@ static int tear_down(void **state)
 	return unlink(path);
 }
 
+static int back_to_the_worker(void **state)
+{
+	who = SANDBOX_WORKER;
+	return 0;
+}
+
+#define FOR_BUS(f) cmocka_unit_test_teardown(f, back_to_the_worker)
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_needed),
+		FOR_BUS(test_forbidden_to_the_bus),
+		FOR_BUS(test_needed_by_the_bus),
+		FOR_BUS(test_memory_of_the_bus),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_status),
