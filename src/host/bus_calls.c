@@ -34,13 +34,26 @@ static int take_match(struct bus *b, sd_bus_message *m)
 	return sd_bus_reply_method_return(m, "");
 }
 
-/* Return: is the name that is asked for the participant's? */
-static bool asks_for_vmstate(sd_bus_message *m)
+static const struct name {
+	const char *name, *owner;
+} names[] = {
+	{BUS_NAME, BUS_NAME},
+	{VMSTATE, OWNER_IS},
+	{OWNER_IS, OWNER_IS},
+};
+
+/* Return: who owns the name that is asked for, or NULL. */
+static const char *owner_asked_for(sd_bus_message *m)
 {
 	const char *name = NULL;
 
-	return sd_bus_message_read(m, "s", &name) > 0 &&
-	       (!strcmp(name, VMSTATE) || !strcmp(name, OWNER_IS));
+	if (sd_bus_message_read(m, "s", &name) <= 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(name, names[i].name))
+			return names[i].owner;
+	}
+	return NULL;
 }
 
 static int no_such_name(sd_bus_message *m)
@@ -52,25 +65,29 @@ static int no_such_name(sd_bus_message *m)
 static int start_service(struct bus *b, sd_bus_message *m)
 {
 	(void)b;
-	if (!asks_for_vmstate(m))
+	if (!owner_asked_for(m))
 		return no_such_name(m);
 	return sd_bus_reply_method_return(m, "u", ALREADY_RUNS);
 }
 
 static int name_owner(struct bus *b, sd_bus_message *m)
 {
+	const char *owner = owner_asked_for(m);
+
 	(void)b;
-	if (!asks_for_vmstate(m))
+	if (!owner)
 		return no_such_name(m);
-	return sd_bus_reply_method_return(m, "s", OWNER_IS);
+	return sd_bus_reply_method_return(m, "s", owner);
 }
 
 static int queued_owners(struct bus *b, sd_bus_message *m)
 {
+	const char *owner = owner_asked_for(m);
+
 	(void)b;
-	if (!asks_for_vmstate(m))
+	if (!owner)
 		return no_such_name(m);
-	return sd_bus_reply_method_return(m, "as", 1, OWNER_IS);
+	return sd_bus_reply_method_return(m, "as", 1, owner);
 }
 
 /* The bus has properties, too; nobody looks at them. */

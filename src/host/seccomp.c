@@ -118,6 +118,7 @@ static const int bus_always[] = {
 	SCMP_SYS(shutdown),
 	SCMP_SYS(close),
 	SCMP_SYS(accept4),        /* QEMU */
+	SCMP_SYS(getsockname),    /* sd-bus: is it a unix socket? */
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),          /* sd-bus, and poll() on arm64 */
 	SCMP_SYS(clock_gettime),

@@ -265,6 +265,10 @@ static void test_names(void **state)
 	assert_false(failed(w));
 	send_call(w, BUS_PATH, BUS_NAME, "RemoveMatch", "s", "type='signal'");
 	assert_false(failed(w));
+	send_call(w, BUS_PATH, BUS_NAME, "GetNameOwner", "s", BUS_NAME);
+	assert_false(failed(w));
+	assert_true(sd_bus_message_read(w->reply, "s", &text) > 0);
+	assert_string_equal(text, BUS_NAME);
 	send_call(w, BUS_PATH, BUS_NAME, "GetNameOwner", "s", "org.other");
 	assert_true(failed(w));
 	assert_string_equal(sd_bus_message_get_error(w->reply)->name,
