@@ -16,5 +16,7 @@ int main(int argc, char **argv)
 		return r;
 	if (opt.bus)
 		return bus_run(&opt);
+	if (opt.check_fd >= 0)
+		return supervisor_check(&opt);
 	return opt.worker ? worker_run(&opt) : supervisor_run(&opt);
 }
