@@ -6,11 +6,9 @@
  * VMs never do. When it dies it is started again by the next connection.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,24 +33,6 @@ void bus_listen(struct supervisor *s)
 		log_warning("ev=no-vmstate socket=\"%s/" VMSTATE_SOCKET
 			    "\" error=\"%s\"",
 			    s->dir, strerror(-fd));
-}
-
-/* Shared by the bus process and workers; nobody can make it smaller under
- * another's hands. */
-static int make_memory(void)
-{
-	int fd = memfd_create("vmstate", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, BUS_STATE_SIZE) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
-		    0)
-		return fd;
-	r = -errno;
-	close(fd);
-	return r;
 }
 
 static void make_args(const struct options *o, const char **argv)
@@ -100,7 +80,7 @@ static int start(struct supervisor *s)
 	int sv[2];
 	int r;
 
-	s->bus_fd = make_memory();
+	s->bus_fd = supervisor_memory("vmstate", BUS_STATE_SIZE);
 	if (s->bus_fd < 0)
 		return s->bus_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)

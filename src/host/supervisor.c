@@ -533,6 +533,8 @@ static int take_over(struct supervisor *s)
 	if (r < 0)
 		return fail(EXIT_RUN, "the old program's state", r);
 	resume_inherit(s, false);
+	if (s->bus_listener < 0)
+		bus_listen(s);
 	upgrade_continue(s);
 	return -1;
 }
