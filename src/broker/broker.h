@@ -61,8 +61,9 @@ struct broker_ops {
 	/* An owner's program said where the VM goes (Moved). */
 	void (*moved)(void *data, const char *destination);
 	/* A local program's descriptor has been here for KEEP_MS / is about
-	 * to be closed, having been kept. @number: of the stream. */
-	void (*keep)(void *data, uint64_t number, int fd);
+	 * to be closed, having been kept. @number: of the stream, or of a
+	 * Listen call. keep: false if it cannot be taken now. */
+	bool (*keep)(void *data, uint64_t number, int fd);
 	void (*drop)(void *data, uint64_t number);
 };
 
@@ -74,14 +75,15 @@ struct broker_config {
 	int connect_fd;   /* same */
 	uid_t owner;      /* this uid and root are the owner */
 	const struct vmc_session_config *session; /* NULL: the default */
-	/* Where the session lies, aligned to 64 and zeroed; stays the
-	 * caller's. NULL: on the heap. */
+	/* Where the session and all that belongs to it lies, aligned to 64
+	 * and zeroed; stays the caller's. NULL: on the heap. */
 	void *session_mem;
 	size_t session_size;
 	/* It was another process's, which died between two turns; the streams
 	 * go on if they can. */
 	bool session_left;
-	/* Odd within a turn of the loop, even while it sleeps; NULL: none */
+	/* Odd within a turn of the loop, even while it sleeps and all is in
+	 * session_mem; NULL: none */
 	uint64_t *turn;
 	bool incoming; /* a state is to be loaded: Resume waits for it */
 	const struct broker_ops *ops;
