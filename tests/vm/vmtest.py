@@ -235,6 +235,14 @@ class Guest:
         self.sock = wait_for("runner's socket", connect, BOOT_TIMEOUT)
         threading.Thread(target=self._read, daemon=True).start()
 
+    def take_over(self, before):
+        """The guest has moved here; nothing may be on its way meanwhile."""
+        self.jobs, before.jobs = before.jobs, {}
+        self.next = before.next
+        for job in self.jobs.values():
+            job.guest = self
+        self.hello.set()
+
     def _recv(self, n):
         data = b""
         while len(data) < n:
@@ -380,13 +388,17 @@ class VM:
     agent: init starts vmchannel-agent
     boot_timeout: seconds that it may take to boot
     net: a virtio-net card on slirp (10.0.2.15)
+    memory: MiB
+    folder: where its sockets are, if not in one of its name
+    incoming: it waits for a migration from this address
     """
 
     def __init__(self, top, name="vm0", link=True, agent=True, net=False,
                  initramfs=None, args=(), append="", paused=False,
-                 boot_timeout=BOOT_TIMEOUT):
+                 boot_timeout=BOOT_TIMEOUT, memory=256, folder=None,
+                 incoming=None):
         self.name = name
-        self.dir = os.path.join(top, name)
+        self.dir = os.path.join(top, folder or name)
         os.makedirs(self.dir, exist_ok=True)
         self.link = os.path.join(self.dir, "link")
         self.log = os.path.join(self.dir, "serial")
@@ -396,7 +408,7 @@ class VM:
                  append]
         if agent:
             words.append("vmch.agent")
-        argv = machine_args(initramfs or guest_dir("guest"), words)
+        argv = machine_args(initramfs or guest_dir("guest"), words, memory)
         argv += [
             "-name", name, "-serial", "file:" + self.log,
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
@@ -413,12 +425,14 @@ class VM:
         if net:
             argv += ["-netdev", "user,id=n0",
                      "-device", "virtio-net-pci,netdev=n0"]
+        if incoming:
+            argv += ["-incoming", incoming]
         self.qemu = Proc(argv + list(args), stdin=subprocess.DEVNULL,
                          name="qemu")
         try:
             self.qmp = Qmp(self.qmp_path, self.alive)
             self.guest = Guest(runner, self.alive)
-            if not paused:
+            if not paused and not incoming:
                 self.wait_boot(boot_timeout)
         except BaseException:
             self.close()
@@ -450,10 +464,10 @@ class VM:
         self.qemu.close()
 
 
-def machine_args(guest, words):
+def machine_args(guest, words, memory=256):
     """The part of QEMU's command line that all our guests share."""
     return ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi",
-            "-cpu", "qemu64", "-smp", "1", "-m", "256", "-nodefaults",
+            "-cpu", "qemu64", "-smp", "1", "-m", str(memory), "-nodefaults",
             "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", os.path.join(guest, "vmlinuz"),
             "-initrd", os.path.join(guest, "initramfs"),

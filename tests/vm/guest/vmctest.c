@@ -10,6 +10,8 @@
  *	-l VM CHANNEL	listen; a child process plays the role per stream
  *	-n COUNT	that many streams at once (-c), or in all (-l)
  *	-m		streams keep message boundaries
+ *	-p PORT		the role works on the guest's virtio port of that name
+ *	-u PATH NEXT	the role works on a unix socket; NEXT is its successor
  *
  * Roles:
  *
@@ -19,6 +21,7 @@
  *	echo			send back what comes
  *	ping COUNT		one byte there and back, latencies
  *	hold SECONDS		neither read nor write
+ *	flow SEED OUT IN TICK	both ways until SIGUSR1 (flow.h)
  *	lengths FROM TO		write once with each length, half-close
  *	msgs FROM TO STEP	send messages of these lengths to an msgecho
  *	msgecho			send messages back
@@ -44,6 +47,10 @@
 
 #include <vmchannel/vmchannel.h>
 
+#include "flow.h"
+#include "pattern.h"
+#include "testport.h"
+
 #define CHUNK          (size_t)65536
 #define PINGS_MAX      (size_t)100000
 #define STREAMS_MAX    1024
@@ -56,6 +63,9 @@ struct io {
 	int out;
 	char **args;
 	const struct vmc_caller *caller; /* NULL but for listeners */
+	unsigned int number;             /* of the stream, with -c and -n */
+	bool raw;                        /* a port or its socket, no stream */
+	const char *next_path;
 };
 
 static double now(void)
@@ -77,36 +87,6 @@ static void half_close(const struct io *io)
 {
 	if (shutdown(io->out, SHUT_WR) && errno == ENOTSOCK)
 		close(io->out);
-}
-
-/* ---- the pattern ----------------------------------------------------- */
-
-/* Word @index of the pattern: no two places of a stream look alike. */
-static uint64_t pattern_word(uint64_t seed, uint64_t index)
-{
-	uint64_t x = (index + seed * 0x100000001b3u) * 0x9e3779b97f4a7c15u;
-
-	return x ^ (x >> 29);
-}
-
-static uint8_t pattern_byte(uint64_t seed, uint64_t at)
-{
-	return (uint8_t)(pattern_word(seed, at / 8) >> (at % 8 * 8));
-}
-
-static void pattern_fill(uint8_t *buf, size_t len, uint64_t seed, uint64_t at)
-{
-	size_t i = 0;
-
-	for (; i < len && (at + i) % 8; i++)
-		buf[i] = pattern_byte(seed, at + i);
-	for (; i + 8 <= len; i += 8) {
-		uint64_t w = pattern_word(seed, (at + i) / 8);
-
-		memcpy(buf + i, &w, 8);
-	}
-	for (; i < len; i++)
-		buf[i] = pattern_byte(seed, at + i);
 }
 
 /* ---- roles ----------------------------------------------------------- */
@@ -312,6 +292,23 @@ static int role_who(const struct io *io)
 	return !write_all(io->out, (const uint8_t *)line, (size_t)len);
 }
 
+static int role_flow(const struct io *io)
+{
+	struct flow_options o = {
+		.seed = number(io->args[0]),
+		.out_rate = number(io->args[1]),
+		.in_rate = number(io->args[2]),
+		.tick_ms = number(io->args[3]),
+		.number = io->number,
+		/* At the two ends of a port, somebody must be the second. */
+		.accepts = io->caller || io->next_path,
+		.raw = io->raw,
+		.next_path = io->next_path,
+	};
+
+	return flow_play(io->in, &o);
+}
+
 static const struct role {
 	const char *name;
 	int (*play)(const struct io *io);
@@ -322,6 +319,7 @@ static const struct role {
 	{"ping", role_ping, 1},       {"hold", role_hold, 1},
 	{"lengths", role_lengths, 2}, {"msgs", role_msgs, 3},
 	{"msgecho", role_msgecho, 0}, {"who", role_who, 0},
+	{"flow", role_flow, 4},
 };
 
 /* One process per stream; none of them outlives the first. */
@@ -339,6 +337,9 @@ static pid_t fork_player(void)
 struct options {
 	const char *vm;
 	const char *channel;
+	const char *port;
+	const char *path;
+	const char *next_path;
 	bool connect;
 	bool listen;
 	unsigned int count;
@@ -369,9 +370,16 @@ static void print_end(const struct options *o, const char *id)
 			st.bytes_in, st.bytes_out);
 }
 
-static int play(const struct options *o, int fd, const struct vmc_caller *who)
+static int play(const struct options *o, int fd, const struct vmc_caller *who,
+		unsigned int number)
 {
-	struct io io = {fd, fd, o->args, who};
+	struct io io = {.in = fd,
+			.out = fd,
+			.args = o->args,
+			.caller = who,
+			.number = number,
+			.raw = o->port || o->path,
+			.next_path = o->next_path};
 	int result = o->role->play(&io);
 
 	close(fd);
@@ -391,9 +399,10 @@ static bool open_stream(const struct options *o, struct stream *ret)
 	return ret->fd >= 0;
 }
 
-static int play_stream(const struct options *o, const struct stream *st)
+static int play_stream(const struct options *o, const struct stream *st,
+		       unsigned int number)
 {
-	int result = play(o, st->fd, NULL);
+	int result = play(o, st->fd, NULL, number);
 
 	print_end(o, st->id);
 	return result;
@@ -421,15 +430,26 @@ static int run_connect(const struct options *o)
 		if (!open_stream(o, &streams[i]))
 			return 1;
 	if (n == 1)
-		return play_stream(o, &streams[0]);
+		return play_stream(o, &streams[0], 0);
 	for (unsigned int i = 0; i < n; i++) {
 		if (fork_player() == 0)
-			_exit(play_stream(o, &streams[i]));
+			_exit(play_stream(o, &streams[i], i));
 		close(streams[i].fd);
 	}
 	bad = collect(n);
 	fprintf(stderr, "streams: %u, bad %d\n", n, bad);
 	return bad != 0;
+}
+
+/* A flow tells how it ended: it is cut, and nobody else would know. */
+static int play_accepted(const struct options *o, int fd,
+			 const struct vmc_caller *who)
+{
+	int result = play(o, fd, who, 0);
+
+	if (o->role->play == role_flow)
+		print_end(o, who->id);
+	return result;
 }
 
 static int run_listen(const struct options *o)
@@ -449,12 +469,14 @@ static int run_listen(const struct options *o)
 		fd = vmc_accept(l, &who, VMC_NO_TIMEOUT);
 		if (fd < 0) {
 			fprintf(stderr, "accept: %s\n", vmc_strerror());
+			if (o->role->play == role_flow)
+				collect(n); /* they die with us, reports too */
 			return 1;
 		}
 		n++;
 		if (fork_player() == 0) {
 			vmc_listener_free(l);
-			_exit(play(o, fd, &who));
+			_exit(play_accepted(o, fd, &who));
 		}
 		close(fd);
 		if (o->count == 0) /* a listener without end reaps as it goes */
@@ -463,6 +485,18 @@ static int run_listen(const struct options *o)
 	}
 	vmc_listener_free(l);
 	return collect(n) != 0;
+}
+
+static int run_raw(const struct options *o)
+{
+	int fd = o->port ? testport_open(o->port) : flow_connect(o->path);
+
+	if (fd < 0) {
+		fprintf(stderr, "raw: cannot open %s\n",
+			o->port ? o->port : o->path);
+		return 1;
+	}
+	return play(o, fd, NULL, 0);
 }
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -474,6 +508,11 @@ static bool parse(struct options *o, int argc, char **argv)
 			o->flags |= VMC_MESSAGES;
 		} else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
 			o->count = (unsigned int)number(argv[++i]);
+		} else if (strcmp(argv[i], "-p") == 0 && i + 1 < argc) {
+			o->port = argv[++i];
+		} else if (strcmp(argv[i], "-u") == 0 && i + 2 < argc) {
+			o->path = argv[++i];
+			o->next_path = argv[++i];
 		} else if (strchr("cl", argv[i][1]) && i + 2 < argc) {
 			o->connect = argv[i][1] == 'c';
 			o->listen = argv[i][1] == 'l';
@@ -494,11 +533,15 @@ static bool parse(struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct options o = {0};
-	struct io io = {STDIN_FILENO, STDOUT_FILENO, NULL, NULL};
+	struct io io = {.in = STDIN_FILENO, .out = STDOUT_FILENO};
 
 	if (!parse(&o, argc, argv))
 		return usage();
 	signal(SIGPIPE, SIG_IGN);
+	if (o.role->play == role_flow)
+		flow_signals();
+	if (o.port || o.path)
+		return run_raw(&o);
 	if (o.connect)
 		return run_connect(&o);
 	if (o.listen)

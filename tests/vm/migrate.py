@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""migrate - a guest that moves from one QEMU to the next, under load.
+
+Each hop starts another QEMU and, beside it, another vmchanneld; the guest
+and what runs in it go along. Programs of the guest must be silent towards the
+runner while a hop lasts: its port is a raw one, which loses bytes then (see
+test_raw_port_loses).
+"""
+import collections
+import contextlib
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import time
+
+from vmtest import (Daemon, Failure, TimedOut, VM, check, check_equal,
+                    program, wait_for)
+
+MEMORY = 128
+UUID = "6d6f7665-6420-4000-8000-000000000001"
+RAW_PORT = "org.vmchannel.raw"
+HOP_TIMEOUT = 60
+FLOW = re.compile(r"flow (\d+): out (\d+) in (\d+) lost (\d+) doubled (\d+) "
+                  r"garbage (\d+) end (\S+) gaps (\S*)")
+END = re.compile(r"^end: (\S+) ", re.M)
+
+# Where the daemon will find things, before there is a QEMU.
+Place = collections.namedtuple("Place", "name dir link")
+# When the VM stood still, in ms of CLOCK_REALTIME.
+Move = collections.namedtuple("Move", "stopped resumed")
+# What one end of a stream says (guest/flow.h).
+End = collections.namedtuple(
+    "End", "number out got lost doubled garbage why gaps")
+
+
+def carries_state():
+    """Does this vmchanneld take streams along?"""
+    text = subprocess.run([program("src/host/vmchanneld"), "--help"],
+                          capture_output=True, text=True, check=True).stdout
+    return "--incoming" in text
+
+
+def seed_of_run(default=None):
+    """VMCHANNEL_SEED, or a new one; printed so that it can be repeated."""
+    text = os.environ.get("VMCHANNEL_SEED")
+    return int(text) if text else default or random.SystemRandom().randrange(
+        1 << 32)
+
+
+class Host:
+    """One QEMU and its vmchanneld.
+
+    state: QEMU takes the daemon's state along
+    raw: a second port, without a daemon
+    """
+
+    def __init__(self, t, number, incoming=False, state=False, daemon=True,
+                 raw=False, args=(), disk=None):
+        self.t = t
+        self.dir = os.path.join(t.dir, f"h{number}")
+        os.makedirs(self.dir, exist_ok=True)
+        self.address = "unix:" + os.path.join(self.dir, "mig")
+        self.raw = os.path.join(self.dir, "raw")
+        self.entry = os.path.join(self.dir, "entry")
+        self.daemon = self.vm = None
+        args = list(args) + ["-uuid", UUID]
+        if daemon:
+            # QEMU connects to the daemon's socket when it starts.
+            place = Place("vm", self.dir, self.entry)
+            options = ["--uuid", UUID]
+            options += ["--incoming"] if incoming and state else []
+            self.daemon = Daemon(place, self.dir, args=options)
+            t.daemons.append(self.daemon)
+        if state:
+            socket = os.path.join(self.daemon.dir, "vmstate.sock")
+            args += ["-object", "dbus-vmstate,id=vmch0,id-list=vmchannel,"
+                     f"addr=unix:path={socket}"]
+        if raw:
+            args += ["-chardev", f"socket,id=cr,path={self.raw},server=on,"
+                     "wait=off",
+                     # A controller of its own: QEMU may break all its ports.
+                     "-device", "virtio-serial-pci,id=vs1",
+                     "-device", "virtserialport,bus=vs1.0,nr=1,chardev=cr,"
+                     f"name={RAW_PORT}"]
+        if disk:
+            args += ["-drive", f"file={disk},if=none,id=d0"]
+        t.keep(self)
+        if incoming is True:
+            incoming = self.address
+        self.vm = VM(t.dir, "vm", folder=f"h{number}", memory=MEMORY,
+                     incoming=incoming, args=args)
+        t.vms.append(self.vm)
+        self.qmp = self.vm.qmp
+        self.qmp.sock.settimeout(HOP_TIMEOUT)
+        self.qmp.command("migrate-set-capabilities", capabilities=[
+            {"capability": "events", "state": True}])
+
+    def attach(self):
+        """Now the daemon can connect."""
+        os.symlink(self.vm.link, self.entry)
+
+    def leave(self):
+        """QEMU ends, as it does after a migration."""
+        self.vm.guest.close()
+        with contextlib.suppress(Failure, OSError):
+            self.qmp.command("quit")
+        self.vm.qemu.wait(20)
+
+    def close(self):
+        if self.vm:
+            self.vm.close()
+        if self.daemon:
+            self.daemon.close()
+
+
+def stamp(event):
+    t = event["timestamp"]
+    return t["seconds"] * 1e3 + t["microseconds"] / 1e3
+
+
+class Journey:
+    """A guest that moves; .here is where it is. More in Host."""
+
+    def __init__(self, t, seed, **options):
+        self.t = t
+        self.random = random.Random(seed)
+        self.options = options
+        self.hops = 0
+        self.here = self._host(False)
+        self.here.attach()
+        if self.here.daemon:
+            t.wait_peer(self.here.daemon, 60)
+        t.note(f"VMCHANNEL_SEED={seed}")
+
+    def _host(self, incoming):
+        host = Host(self.t, self.hops, incoming, **self.options)
+        self.hops += 1
+        return host
+
+    @property
+    def guest(self):
+        return self.here.vm.guest
+
+    @property
+    def daemon(self):
+        return self.here.daemon
+
+    def prepare(self, early=True):
+        """A destination that waits; early: its daemon is connected to it."""
+        there = self._host(True)
+        if early:
+            there.attach()
+        self.t.keep(there)
+        return there
+
+    def switch(self, there, capabilities=(), during=None):
+        """The migration itself. during(source, there) is called once it has
+        begun, and must see to it that it ends. Returns the Move."""
+        source = self.here
+        for host in (source, there):
+            host.qmp.command("migrate-set-capabilities", capabilities=[
+                {"capability": c, "state": True} for c in capabilities])
+        source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 33)
+        source.qmp.command("migrate", uri=there.address)
+        if during:
+            during(source, there)
+        stopped = stamp(source.qmp.wait_event("STOP"))
+        resumed = stamp(there.qmp.wait_event("RESUME"))
+        self.wait_status(source.qmp, "completed")
+        there.vm.guest.take_over(source.vm.guest)
+        self.here = there
+        return Move(stopped, resumed)
+
+    @staticmethod
+    def wait_status(qmp, *wanted):
+        while True:
+            status = qmp.wait_event("MIGRATION")["data"]["status"]
+            if status in wanted:
+                return status
+            if status in ("completed", "failed", "cancelled"):
+                raise Failure(f"the migration {status}")
+
+    def hop(self, early=True, **more):
+        """One whole move; returns (Move, the host that was left)."""
+        r = self.random
+        there, source = self.prepare(early), self.here
+        time.sleep(r.uniform(0, 1))
+        move = self.switch(there, **more)
+        if not early:
+            time.sleep(r.uniform(0, 0.5))
+            there.attach()
+        # It may stand there for a while, or be gone at once.
+        time.sleep(r.choice([0, r.uniform(0, 0.5)]))
+        source.leave()
+        return move, source
+
+
+# ---- streams under load ----------------------------------------------------
+
+def parse_ends(text):
+    """What flows said: {number: End}."""
+    found = {}
+    for m in FLOW.finditer(text):
+        numbers = [int(w) for w in m.groups()[:6]]
+        gaps = [tuple(float(w) for w in g.split("-"))
+                for g in m.group(8).split(",") if g]
+        end = End(*numbers, m.group(7), gaps)
+        check(end.number not in found, f"stream {end.number} told twice")
+        found[end.number] = end
+    return found
+
+
+def tell_flows(proc, signum):
+    """vmctest's player is a child if there are several streams."""
+    path = f"/proc/{proc.pid}/task/{proc.pid}/children"
+    with contextlib.suppress(OSError):
+        with open(path, encoding="ascii") as f:
+            pids = [int(w) for w in f.read().split()] or [proc.pid]
+        for pid in pids:
+            os.kill(pid, signum)
+
+
+class GuestFlows:
+    """vmctest in the guest; it writes to a file, not to the runner."""
+    made = 0
+
+    def __init__(self, journey, options, words):
+        self.journey = journey
+        GuestFlows.made += 1
+        self.log = f"/tmp/flow{GuestFlows.made}"
+        self.job = journey.guest.start(
+            f"echo $$ >{self.log}.pid; exec vmctest {options} {words} "
+            f">{self.log}.out 2>{self.log}")
+
+    def wait_listening(self):
+        def look():
+            return "listening" in self.read(".out")
+        wait_for("a listener in the guest", look, 20, 0.1)
+
+    def read(self, suffix=""):
+        return self.journey.guest.run(f"cat {self.log}{suffix}",
+                                      check=False).text()
+
+    def stop(self):
+        """Its streams half-close."""
+        self.journey.guest.run(
+            f"read pid <{self.log}.pid; for p in $pid "
+            "$(cat /proc/$pid/task/$pid/children); do kill -USR1 $p; done")
+
+    def ends(self, count, timeout=60):
+        def look():
+            found = parse_ends(self.read())
+            return found if len(found) >= count else None
+        try:
+            return wait_for(f"{count} streams in the guest to end", look,
+                            timeout, 0.3)
+        except TimedOut as e:
+            raise Failure(f"{e}: {self.read()[-600:]}") from None
+
+
+def host_ends(proc, count, timeout=60):
+    def look():
+        found = parse_ends(proc.errors())
+        return found if len(found) >= count else None
+    try:
+        return wait_for(f"{count} streams on the host to end", look, timeout,
+                        0.1)
+    except TimedOut as e:
+        raise Failure(f"{e}: {proc.tail()}") from None
+
+
+def check_prefix(ours, theirs, what):
+    """A stream that was cut: what came is the beginning of what was sent."""
+    for number, mine in ours.items():
+        other = theirs[number]
+        check(mine.lost == mine.doubled == mine.garbage == 0,
+              f"{what} {number}: {mine}")
+        check(mine.got <= other.out,
+              f"{what} {number}: got {mine.got} of {other.out}")
+
+
+def check_exact(ours, theirs, what):
+    """A stream that ended in order."""
+    check_prefix(ours, theirs, what)
+    for number, mine in ours.items():
+        check_equal(mine.got, theirs[number].out, f"{what} {number}: bytes")
+
+
+def downtimes(ends, move):
+    """For each stream: ms without bytes around the switch, less the pause."""
+    pause = move.resumed - move.stopped
+    found = []
+    for end in ends.values():
+        across = [b - a for a, b in end.gaps
+                  if a < move.resumed and b > move.stopped]
+        if across:
+            found.append(max(0.0, max(across) - pause))
+    return found
+
+
+def percentile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))]
+
+
+def tell_downtimes(t, values, label="downtime"):
+    if values:
+        t.note(f"{label} of {len(values)} streams: p50 "
+               f"{statistics.median(values):.0f} ms, p90 "
+               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms")
