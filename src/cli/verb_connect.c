@@ -79,8 +79,8 @@ const struct cli_verb verb_connect = {
 		"With --follow, on the host, the stream survives the VM's "
 		"migration: it goes on at\nthe destination's vmchanneld, "
 		"each byte once, if that is found within 30 s.\n\n"
-		"example: vmchannel connect web1 org.example.log --follow\n"
-		"             --via 'ssh host2 vmchannel stdio web1'\n",
+		"example: vmchannel connect web1 org.example.log --follow "
+		"--via 'ssh host2 vmchannel stdio web1'\n",
 	.options = options,
 	.min_args = 2,
 	.max_args = 2,

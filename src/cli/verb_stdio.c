@@ -74,9 +74,8 @@ const struct cli_verb verb_stdio = {
 	.help = "For programs on another machine that follow a VM which moves "
 		"here: it speaks\nvarlink, and carries a stream after that. "
 		"Whoever runs it is the caller.\n\n"
-		"example: vmchannel connect web1 org.example.log --follow\n"
-		"             --via 'ssh host2 vmchannel stdio web1'\n"
-		"         ssh host2 vmchannel stdio web1\n",
+		"example: vmchannel connect web1 org.example.log --follow "
+		"--via 'ssh host2 vmchannel stdio web1'\n",
 	.min_args = 1,
 	.max_args = 1,
 	.run = run,

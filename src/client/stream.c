@@ -81,7 +81,16 @@ static int follow(const char *vm, const char *channel, const char *method,
 		    f->token);
 	if (r) {
 		free(f);
-		return r;
+		/* "follow" is what a guest's broker, or an old one, takes for
+		 * an invalid parameter. */
+		return r != -EPROTO
+			       ? r
+			       : client_fail(EPROTO,
+					     "%s: its broker cannot let '%s' "
+					     "follow a VM: that is for the "
+					     "host's side, and vmchanneld must "
+					     "not be older than this (%s)",
+					     vm, channel, VMC_VERSION);
 	}
 	memcpy(id, f->id, VMC_ID_MAX);
 	memcpy(f->vm, f->conn.vm, sizeof(f->vm));
