@@ -164,6 +164,9 @@ int vmdir_path(char *ret, size_t size, const char *dir, const char *vm);
  */
 int vmdir_claim(const char *path, mode_t mode, int ret_fds[3], char *err,
 		size_t size);
+/* vmdir_socket() - bind another socket of that mode in a directory that was
+ * claimed. Return: a descriptor that listens, or a negative errno. */
+int vmdir_socket(const char *path, const char *file, mode_t mode);
 /* Removes what vmdir_claim() made. */
 void vmdir_release(const char *path, const int fds[3]);
 

@@ -24,10 +24,9 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "host/config.h"
+#include "host/confine.h"
 #include "host/ipc.h"
-#include "host/sandbox.h"
 #include "host/supervisor.h"
-#include "host/users_nss.h"
 #include "host/worker.h"
 
 /* The goodbye is lost if the link is closed before QEMU has read it, and the
@@ -374,37 +373,6 @@ static int make_broker(struct worker *w, const struct options *opt)
 	return r < 0 ? r : uv_poll_start(&w->pair, UV_READABLE, on_pair);
 }
 
-static int find_user(struct sandbox_user *ret, const char *name)
-{
-	struct user_ids ids;
-	int r;
-
-	if (!name)
-		return 0;
-	r = user_resolve_nss(&ids, name);
-	if (r < 0)
-		return r;
-	*ret = (struct sandbox_user){true, ids.uid, ids.gid};
-	return 0;
-}
-
-static int enter_sandbox(const struct options *opt)
-{
-	struct sandbox_user user = {0};
-	char missing[256];
-	int r = find_user(&user, opt->user);
-
-	if (r < 0)
-		return fail("user", r);
-	r = sandbox_enter(&user, missing, sizeof(missing));
-	if (r < 0)
-		return fail("sandbox", r);
-	malloc_trim(0); /* the filter was built on the heap */
-	if (missing[0])
-		log_info("ev=sandbox missing=\"%s\"", missing);
-	return -1;
-}
-
 /* Nobody is served before policy is there and the session is ours. */
 static void wait_for_config(struct worker *w)
 {
@@ -492,7 +460,7 @@ int worker_run(const struct options *opt)
 		r = make_broker(&w, opt);
 	if (r < 0)
 		return fail("broker", r);
-	r = opt->sandbox ? enter_sandbox(opt) : -1;
+	r = confine(opt, SANDBOX_WORKER);
 	if (r >= 0)
 		return r;
 	wait_for_config(&w);
