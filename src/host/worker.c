@@ -462,6 +462,7 @@ int worker_run(const struct options *opt)
 	log_init(name);
 	prctl(PR_SET_NAME, "vmchanneld-work");
 	syscall(SYS_close_range, (unsigned int)WORKER_FD_NUM, ~0u, 0u);
+	broker_batch();
 	r = map_memory(&w);
 	if (r == 0)
 		r = make_broker(&w, opt);
