@@ -78,6 +78,9 @@ struct broker_config {
 	 * caller's. NULL: on the heap. */
 	void *session_mem;
 	size_t session_size;
+	/* It was another process's, which died between two turns; the streams
+	 * go on if they can. */
+	bool session_left;
 	/* Odd within a turn of the loop, even while it sleeps; NULL: none */
 	uint64_t *turn;
 	bool incoming; /* a state is to be loaded: Resume waits for it */
@@ -110,7 +113,8 @@ void broker_set_services(struct broker *b, struct services *s);
 /* broker_reloaded() - result of ops.reload: NULL, or the one-line error */
 void broker_reloaded(struct broker *b, const char *error);
 
-/* broker_upgraded() - ops.upgrade led to nothing: the one-line error */
+/* broker_upgraded() - ops.upgrade led to nothing: the one-line error; NULL: we
+ * are what it led to */
 void broker_upgraded(struct broker *b, const char *error);
 
 /* broker_set_life() / broker_set_vmstate() - words of GetInfo; static text,
@@ -160,6 +164,9 @@ int vmdir_path(char *ret, size_t size, const char *dir, const char *vm);
  */
 int vmdir_claim(const char *path, mode_t mode, int ret_fds[3], char *err,
 		size_t size);
+/* vmdir_socket() - bind another socket of that mode in a directory that was
+ * claimed. Return: a descriptor that listens, or a negative errno. */
+int vmdir_socket(const char *path, const char *file, mode_t mode);
 /* Removes what vmdir_claim() made. */
 void vmdir_release(const char *path, const int fds[3]);
 
