@@ -314,28 +314,28 @@ inline take_ack(x)
 #define EXPECTED(x) (txn == e[x].rx)
 #endif
 
-/* Known: frames that were on their way to the guest when it was set back are
- * still of its attach. If it has meanwhile written as much as it had before,
- * nothing in them shows it; the handshake of row 13 ends the stream then. */
-#ifdef M_IN_FLIGHT
-#define COUNTS(x) 1
+/* The check of a header is seeded with what its sender had got and, if it is
+ * numbered, with what it had sent before. */
+#if defined(M_NO_HISTORY_SEED) || defined(M_NO_DIGEST) || \
+    defined(M_LOADVM_UNNOTICED) || defined(M_NO_SEQUENCE)
+#define HISTORY(x) 1
 #else
-#define COUNTS(x) (!(LOADS && x == 2 && branch[0] == 2 && a != e[0].me))
+#define HISTORY(x) (h == e[x].rxh && sid == PRE(e[x].txh, rx))
 #endif
 
 /* A frame of this attach; h is what its sender had sent before. */
 inline take_data(x)
 {
 	if
-	:: !EXPECTED(x) || !ACK_FITS(x) -> resync(x)
+	:: !EXPECTED(x) || !ACK_FITS(x) || !HISTORY(x) -> resync(x)
 	:: else ->
-		cross = cross || (e[x].alive && h != e[x].rxh && COUNTS(x));
+		cross = cross || (e[x].alive && h != e[x].rxh);
 		dup = dup || (e[x].alive && txn < e[x].rx);
 		e[x].rxh = e[x].rxh + v * POW(e[x].rx);
 		e[x].rx++;
 		if
 		:: x >= 2 && e[x].alive ->
-			cross = cross || (!KNOWN(v, x) && COUNTS(x));
+			cross = cross || !KNOWN(v, x);
 			e[x].dl = e[x].rx
 		:: else
 		fi;
@@ -344,17 +344,9 @@ inline take_data(x)
 	fi
 }
 
-#ifdef M_ANY_ECHO
-#define ECHOED(x) (b != 0)
-#else
 #define ECHOED(x) (b == e[x].me)
-#endif
 /* A frame of another attach fails its check. */
-#ifdef M_NO_SEED
-#define SEEDED(x) 1
-#else
 #define SEEDED(x) (a == e[x].peer && b == e[x].me)
-#endif
 
 inline parse(x)
 {
@@ -416,7 +408,7 @@ inline transmit(x, out)
 		c[out]!HELLO_ACK, e[x].me, e[x].acked, says(x), e[x].verdict;
 		e[x].hack = 0
 	:: !e[x].hello && !e[x].hack && e[x].tw < e[x].txn ->
-		c[out]!DATA, e[x].me, e[x].peer, 0, e[x].rx, 0, e[x].tw,
+		c[out]!DATA, e[x].me, e[x].peer, e[x].rxh, e[x].rx, 0, e[x].tw,
 			PRE(e[x].txh, e[x].tw), DIGIT(e[x].txh, e[x].tw);
 		e[x].tw++;
 		e[x].ack = 0
@@ -507,12 +499,8 @@ proctype host(byte i)
 	:: atomic { here[i] && probe[i] && life[i] == FENCED && linked[i] ->
 		ROW(5, FENCED, PROBE, FENCED, i);
 		probe[i] = 0;
-#ifndef M_UNFENCE_ON_DATA
-#ifdef M_STALE_PROBE
-		e[i].hello = !e[i].up;
-#else
+#if !defined(M_UNFENCE_ON_DATA) && !defined(M_UNFENCE_BY_TIMER)
 		resync(i);
-#endif
 #endif
 	   }
 	:: atomic { READS(i) && nempty(c[G2H(LINK(i))]) ->
