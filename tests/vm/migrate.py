@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import time
 
+from tap import Tap
 from vmtest import (Daemon, Failure, TimedOut, VM, check, check_equal,
                     program, wait_for)
 
@@ -55,11 +56,14 @@ class Host:
 
     state: QEMU takes the daemon's state along
     raw: a second port, without a daemon
+    tap: the daemon's connection goes through one (.tap)
+    disk: a qcow2 image, for snapshots
     """
 
     def __init__(self, t, number, incoming=False, state=False, daemon=True,
-                 raw=False, args=(), disk=None):
+                 raw=False, args=(), disk=None, tap=False):
         self.t = t
+        self.tap = None
         self.dir = os.path.join(t.dir, f"h{number}")
         os.makedirs(self.dir, exist_ok=True)
         self.address = "unix:" + os.path.join(self.dir, "mig")
@@ -93,6 +97,8 @@ class Host:
         self.vm = VM(t.dir, "vm", folder=f"h{number}", memory=MEMORY,
                      incoming=incoming, args=args)
         t.vms.append(self.vm)
+        if tap:
+            self.tap = Tap(os.path.join(self.dir, "tap"), self.vm.link)
         self.qmp = self.vm.qmp
         self.qmp.sock.settimeout(HOP_TIMEOUT)
         self.qmp.command("migrate-set-capabilities", capabilities=[
@@ -100,7 +106,7 @@ class Host:
 
     def attach(self):
         """Now the daemon can connect."""
-        os.symlink(self.vm.link, self.entry)
+        os.symlink("tap" if self.tap else self.vm.link, self.entry)
 
     def leave(self):
         """QEMU ends, as it does after a migration."""
@@ -110,10 +116,9 @@ class Host:
         self.vm.qemu.wait(20)
 
     def close(self):
-        if self.vm:
-            self.vm.close()
-        if self.daemon:
-            self.daemon.close()
+        for thing in (self.tap, self.vm, self.daemon):
+            if thing:
+                thing.close()
 
 
 def stamp(event):
@@ -270,6 +275,46 @@ def host_ends(proc, count, timeout=60):
                         0.1)
     except TimedOut as e:
         raise Failure(f"{e}: {proc.tail()}") from None
+
+
+class Load:
+    """Streams of a program on the host with one in the guest.
+
+    guest, host: what each writes and reads in a second; 0: all it can
+    """
+    made = 0
+
+    def __init__(self, journey, count, guest=(0, 0), host=(0, 0), tick=10):
+        Load.made += 1
+        channel = f"org.example.load{Load.made}"
+        words = "flow {} {} {} " + str(tick)
+        self.count = count
+        self.inside = GuestFlows(journey, f"-l host {channel}",
+                                 words.format(Load.made, *guest))
+        self.inside.wait_listening()
+        self.outside = journey.t.host_connect(
+            journey.daemon, channel,
+            *words.format(Load.made, *host).split(),
+            options=["-n", str(count)])
+
+    def going(self):
+        """Nothing has ended yet."""
+        for text in (self.outside.errors(), self.inside.read()):
+            check("flow " not in text, f"a stream ended: {text[-300:]}")
+
+    def finish(self, timeout=60):
+        """Both sides stop; each byte must have come. Returns the host's ends
+        and the guest's."""
+        tell_flows(self.outside, signal.SIGUSR1)
+        self.inside.stop()
+        host = host_ends(self.outside, self.count, timeout)
+        guest = self.inside.ends(self.count, timeout)
+        check_exact(guest, host, "guest's end of")
+        check_exact(host, guest, "host's end of")
+        self.inside.job.kill()
+        for end in host.values():
+            check(end.got > 0 and end.out > 0, f"nothing moved: {end}")
+        return host, guest
 
 
 def check_prefix(ours, theirs, what):
