@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "broker/internal.h"
+#include "broker/state.h"
 
 /* How long broker_stop() waits for a link that takes nothing, and how often it
  * looks. */
@@ -50,6 +51,7 @@ static int init_session(struct broker *b, const struct broker_config *cfg)
 	b->instance = s.instance;
 	snprintf(b->instance_text, sizeof(b->instance_text), "%016" PRIx64,
 		 b->instance);
+	memcpy(b->id_text, b->instance_text, sizeof(b->id_text));
 	b->max_streams = s.max_streams;
 	size = vmc_session_size(&s);
 	if (size == 0)
@@ -58,6 +60,8 @@ static int init_session(struct broker *b, const struct broker_config *cfg)
 	b->session_mem = aligned_alloc(SESSION_ALIGN, size);
 	if (!b->session_mem)
 		return -ENOMEM;
+	b->session_cfg = s;
+	b->session_size = size;
 	return vmc_session_init(&b->session, b->session_mem, size, &s) < 0
 		       ? -EINVAL
 		       : 0;
@@ -79,6 +83,9 @@ static int init_loop(struct broker *b, const struct broker_config *cfg)
 {
 	int r = pump_init(b);
 
+	if (r < 0)
+		return r;
+	r = watchdog_init(b);
 	if (r < 0)
 		return r;
 	r = control_server_init(b, cfg->control_fd);
@@ -105,6 +112,7 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
 	b->data = cfg->data;
 	b->role = cfg->role;
 	b->owner = cfg->owner;
+	b->expecting = cfg->incoming;
 	b->side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_HOST
 					     : VMC_PRINCIPAL_GUEST;
 	b->peer_side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_GUEST
@@ -148,6 +156,9 @@ void broker_stop(struct broker *b)
 	struct vmc_event ev;
 
 	b->stopping = true;
+	/* Whether it runs here or elsewhere nobody knows any more. */
+	if (b->frozen)
+		broker_moved(b, NULL);
 	vmc_session_bye(b->session, VMC_REASON_SHUTDOWN, now_us);
 	while (vmc_session_next_event(b->session, &ev, now_us))
 		session_event(b, &ev, now_us);
@@ -161,6 +172,7 @@ void broker_free(struct broker *b)
 		return;
 	control_server_close(b);
 	connect_server_close(b);
+	watchdog_close(b);
 	pump_close(b);
 	broker_unref(b);
 }
@@ -179,6 +191,16 @@ void broker_set_services(struct broker *b, struct services *s)
 	channels_set_services(b);
 	b->services_wait = true;
 	pump_kick(b);
+}
+
+void broker_set_life(struct broker *b, const char *life)
+{
+	b->life = life;
+}
+
+void broker_set_vmstate(struct broker *b, const char *vmstate)
+{
+	b->vmstate = vmstate;
 }
 
 void broker_link_detail(struct broker *b, const char *text)

@@ -78,6 +78,9 @@ struct broker_config {
 	 * caller's. NULL: on the heap. */
 	void *session_mem;
 	size_t session_size;
+	/* It was another process's, which died between two turns; the streams
+	 * go on if they can. */
+	bool session_left;
 	/* Odd within a turn of the loop, even while it sleeps; NULL: none */
 	uint64_t *turn;
 	bool incoming; /* a state is to be loaded: Resume waits for it */
@@ -110,7 +113,8 @@ void broker_set_services(struct broker *b, struct services *s);
 /* broker_reloaded() - result of ops.reload: NULL, or the one-line error */
 void broker_reloaded(struct broker *b, const char *error);
 
-/* broker_upgraded() - ops.upgrade led to nothing: the one-line error */
+/* broker_upgraded() - ops.upgrade led to nothing: the one-line error; NULL: we
+ * are what it led to */
 void broker_upgraded(struct broker *b, const char *error);
 
 /* broker_set_life() / broker_set_vmstate() - words of GetInfo; static text,

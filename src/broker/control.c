@@ -24,6 +24,9 @@ static void on_closed(uv_handle_t *h)
 
 	varlink_buf_done(&c->in);
 	creds_done(&c->creds);
+	if (c->held)
+		varlink_msg_done(c->held);
+	free(c->held);
 	free(c->out);
 	free(c);
 	broker_unref(b);
@@ -149,6 +152,28 @@ static void bad_client(struct control_conn *c, int err)
 	conn_close(c);
 }
 
+bool control_flush(struct control_conn *c)
+{
+	return conn_flush(c);
+}
+
+/* Return: is there anything more to do now? */
+static bool step_waiting(struct control_conn *c)
+{
+	struct varlink_msg *m = c->held;
+
+	if (c->mode == CONTROL_RESUMING)
+		control_resume_ready(c);
+	if (c->mode != CONTROL_HELD || c->b->frozen)
+		return c->fd >= 0 && c->mode == CONTROL_CALLS;
+	c->mode = CONTROL_CALLS;
+	c->held = NULL;
+	control_dispatch(c, m);
+	varlink_msg_done(m);
+	free(m);
+	return c->fd >= 0;
+}
+
 /* Return: false when there is nothing (more) to do now. */
 static bool conn_step(struct control_conn *c)
 {
@@ -165,6 +190,8 @@ static bool conn_step(struct control_conn *c)
 		return p != PRODUCED_WAIT;
 	}
 	if (c->mode != CONTROL_CALLS)
+		return step_waiting(c);
+	if (c->last)
 		return false;
 	r = varlink_buf_next(&c->in, &msg);
 	if (r < 0)
@@ -180,12 +207,13 @@ static bool conn_step(struct control_conn *c)
 	return c->fd >= 0;
 }
 
-/* Replies go before more calls; what follows Reload waits for its answer. */
+/* Replies go before more calls; what follows a call that waits, waits. */
 static int wanted_events(const struct control_conn *c)
 {
 	if (c->out_off < c->out_len)
 		return UV_WRITABLE;
-	if (c->eof || c->mode == CONTROL_RELOADING)
+	if (c->eof || c->mode == CONTROL_RELOADING ||
+	    c->mode == CONTROL_UPGRADING || c->mode == CONTROL_HELD)
 		return 0;
 	return UV_READABLE;
 }
@@ -205,9 +233,10 @@ static void conn_arm(struct control_conn *c)
  * until then. */
 static bool is_finished(const struct control_conn *c)
 {
-	if (!c->eof || c->fd < 0)
+	if (!(c->eof || c->last) || c->fd < 0)
 		return false;
-	if (c->mode == CONTROL_LISTENING || c->mode == CONTROL_MONITORING)
+	if (c->mode == CONTROL_LISTENING || c->mode == CONTROL_MONITORING ||
+	    c->mode == CONTROL_RESUMING)
 		return true;
 	return c->mode == CONTROL_CALLS && c->out_off == c->out_len &&
 	       !c->produce;
@@ -284,6 +313,16 @@ static void on_poll(uv_poll_t *h, int status, int events)
 	pump_kick(b);
 }
 
+bool control_is_idle(const struct control_conn *c)
+{
+	size_t rest;
+
+	varlink_buf_rest(&c->in, &rest);
+	return c->fd >= 0 && c->mode == CONTROL_CALLS && !c->produce &&
+	       !c->eof && !c->last && !c->creds.peer &&
+	       c->out_off == c->out_len && rest == 0;
+}
+
 static int conn_new(struct broker *b, int fd, const struct creds *creds)
 {
 	struct control_conn *c = calloc(1, sizeof(*c));
@@ -344,6 +383,22 @@ int control_serve_peer(struct broker *b, int fd,
 	if (is_full(b, &creds))
 		return -EMFILE;
 	return conn_new(b, fd, &creds);
+}
+
+struct control_conn *control_adopt(struct broker *b, int fd)
+{
+	struct creds creds;
+
+	if (creds_get(b, fd, &creds) < 0) {
+		close(fd);
+		return NULL;
+	}
+	if (is_full(b, &creds) || conn_new(b, fd, &creds) < 0) {
+		creds_done(&creds);
+		close(fd);
+		return NULL;
+	}
+	return b->control.list;
 }
 
 static bool let_in(struct broker *b, int fd, const struct creds *creds)

@@ -26,6 +26,16 @@ enum control_mode {
 	CONTROL_LISTENING,
 	CONTROL_MONITORING,
 	CONTROL_RELOADING,
+	CONTROL_UPGRADING,
+	CONTROL_RESUMING, /* waits for its stream to come here */
+	CONTROL_HELD,     /* its call waits until the broker is not frozen */
+};
+
+struct resume_call {
+	uint8_t token[TOKEN_LEN];
+	uint64_t received, sent, kept;
+	bool received_end, sent_end;
+	uint64_t since_ms;
 };
 
 enum produced {
@@ -44,6 +54,7 @@ struct control_conn {
 	bool eof;    /* the client sends no more */
 	bool oneway; /* the present call wants no reply */
 	bool more;
+	bool last; /* no further call is taken */
 	enum control_mode mode;
 	struct creds creds;
 	struct varlink_buf in;
@@ -55,6 +66,9 @@ struct control_conn {
 	uint32_t pos;
 	uint64_t seq;
 	struct channel *channel; /* LISTENING */
+	struct resume_call resume;
+	unsigned int wrong_tokens;
+	struct varlink_msg *held;
 };
 
 /* ---- connections (control.c) ------------------------------------------ */
@@ -72,6 +86,13 @@ void control_put(struct control_conn *c, char *text, size_t len);
 /* control_send_now() - must go out whole and at once: the last reply before
  * an upgrade. @text is consumed. */
 bool control_send_now(struct control_conn *c, char *text, size_t len);
+/* control_adopt() - @fd was a connection of another process of ours; consumed.
+ * Return: NULL if there is no room or memory. */
+struct control_conn *control_adopt(struct broker *b, int fd);
+/* control_is_idle() - between two calls: its descriptor is all there is */
+bool control_is_idle(const struct control_conn *c);
+/* control_flush() - Return: has all that was said left? */
+bool control_flush(struct control_conn *c);
 /* control_wake() - it may have something to do now */
 void control_wake(struct control_conn *c);
 
@@ -88,6 +109,7 @@ enum {
 	METHOD_UPGRADE = 2, /* must be called with "upgrade" */
 	METHOD_OWNER = 4,   /* root and the broker's own user only */
 	METHOD_PEER = 8,    /* callers at the other side, too */
+	METHOD_MOVING = 16, /* changes streams: waits while frozen */
 };
 
 typedef void method_fn(struct control_call *call);
@@ -135,7 +157,7 @@ void call_refused(struct control_call *call, const char *channel,
 void conn_reply(struct control_conn *c, json_t *params, bool continues);
 void conn_error(struct control_conn *c, const char *error, json_t *params);
 
-char *control_id_reply_text(const struct broker *b, uint64_t number,
+char *control_id_reply_text(const struct broker *b, const struct stream *st,
 			    size_t *ret_len);
 char *control_refusal_text(const char *channel, const struct refusal *why,
 			   size_t *ret_len);
@@ -160,6 +182,14 @@ method_fn method_list, method_connect, method_listen, method_accept,
 	method_reject;
 /* control_notify_stream() - a stream waits for this listener's program */
 void control_notify_stream(struct control_conn *c, const struct stream *st);
+/* control_follow.c */
+method_fn method_resume;
+/* control_resume_ready() - a call of Resume that waited may go on */
+void control_resume_ready(struct control_conn *c);
+/* control_sweep_resumes() - Return: does any wait? */
+bool control_sweep_resumes(struct broker *b, uint64_t now_ms);
+/* control_life.c */
+method_fn method_upgrade, method_moved;
 /* control_streams.c */
 method_fn method_stream_status, method_streams;
 /* control_monitor.c */

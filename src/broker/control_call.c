@@ -16,16 +16,21 @@ static const struct method methods[] = {
 	 service_get_description},
 	{BROKER_INTERFACE ".GetInfo", 0, method_get_info},
 	{BROKER_INTERFACE ".List", 0, method_list},
-	{BROKER_INTERFACE ".Connect", METHOD_UPGRADE, method_connect},
+	{BROKER_INTERFACE ".Connect", METHOD_UPGRADE | METHOD_MOVING,
+	 method_connect},
 	{BROKER_INTERFACE ".Listen", METHOD_MORE, method_listen},
-	{BROKER_INTERFACE ".Accept", METHOD_UPGRADE, method_accept},
-	{BROKER_INTERFACE ".Reject", 0, method_reject},
+	{BROKER_INTERFACE ".Accept", METHOD_UPGRADE | METHOD_MOVING,
+	 method_accept},
+	{BROKER_INTERFACE ".Reject", METHOD_MOVING, method_reject},
+	{BROKER_INTERFACE ".Resume", METHOD_UPGRADE, method_resume},
 	{BROKER_INTERFACE ".StreamStatus", 0, method_stream_status},
 	{BROKER_INTERFACE ".Streams", 0, method_streams},
 	{BROKER_INTERFACE ".Monitor", METHOD_MORE, method_monitor},
 	{BROKER_INTERFACE ".Stats", 0, method_stats},
 	{BROKER_INTERFACE ".CheckPolicy", 0, method_check_policy},
 	{BROKER_INTERFACE ".Reload", METHOD_OWNER, method_reload},
+	{BROKER_INTERFACE ".Upgrade", METHOD_OWNER, method_upgrade},
+	{BROKER_INTERFACE ".Moved", METHOD_OWNER, method_moved},
 };
 
 #define N_METHODS (sizeof(methods) / sizeof(methods[0]))
@@ -145,15 +150,18 @@ char *control_refusal_text(const char *channel, const struct refusal *why,
 	return text;
 }
 
-char *control_id_reply_text(const struct broker *b, uint64_t number,
+char *control_id_reply_text(const struct broker *b, const struct stream *st,
 			    size_t *ret_len)
 {
-	char id[STREAM_ID_MAX];
+	char id[STREAM_ID_MAX], token[TOKEN_TEXT];
 	json_t *params;
 	char *text;
 
-	stream_id_text(b, number, id);
+	stream_id_text(b, st->number, id);
 	params = json_pack("{s:s}", "id", id);
+	token_text(st->token, token);
+	if (st->follow)
+		json_object_set_new(params, "token", json_string(token));
 	text = varlink_reply_text(NULL, params, false, ret_len);
 	json_decref(params);
 	return text;
@@ -272,6 +280,21 @@ static const char *missing(const struct control_call *call,
 	return NULL;
 }
 
+/* The connection keeps the call until it can be made. */
+static void hold(struct control_conn *c, const struct varlink_msg *msg)
+{
+	c->held = malloc(sizeof(*c->held));
+	if (!c->held) {
+		conn_error(
+			c, "LimitReached",
+			json_pack("{s:s,s:i}", "limit", "memory", "value", 0));
+		return;
+	}
+	*c->held = *msg;
+	json_incref(msg->parameters);
+	c->mode = CONTROL_HELD;
+}
+
 void control_dispatch(struct control_conn *c, const struct varlink_msg *msg)
 {
 	struct control_call call = {.b = c->b, .c = c, .msg = msg};
@@ -286,6 +309,10 @@ void control_dispatch(struct control_conn *c, const struct varlink_msg *msg)
 		return;
 	}
 	error = missing(&call, m);
+	if (!error && (m->flags & METHOD_MOVING) && c->b->frozen) {
+		hold(c, msg);
+		return;
+	}
 	if (!error) {
 		m->call(&call);
 		return;

@@ -91,21 +91,33 @@ void method_list(struct control_call *call)
 /* ---- Connect, Listen --------------------------------------------------------
  */
 
-/* Return: false when the call was answered. */
+/* @ret_follow: NULL if it is no parameter of the method. Return: false when the
+ * call was answered. */
 static bool channel_args(struct control_call *call, const char **ret_channel,
-			 bool *ret_messages)
+			 bool *ret_messages, bool *ret_follow)
 {
 	const struct arg args[] = {
 		{"channel", ARG_STRING, false, ret_channel},
 		{"messages", ARG_BOOL, true, ret_messages},
+		{"follow", ARG_BOOL, true, ret_follow},
 	};
 
-	if (!call_args(call, args, 2))
+	if (!call_args(call, args, ret_follow ? 3 : 2))
 		return false;
 	if (vmc_name_valid(*ret_channel, strlen(*ret_channel)))
 		return true;
 	call_error(call, "InvalidName",
 		   json_pack("{s:s}", "channel", *ret_channel));
+	return false;
+}
+
+/* A guest takes its programs along by itself. Return: false when the call was
+ * answered. */
+static bool may_follow(struct control_call *call)
+{
+	if (call->b->role == VMC_ROLE_HOST)
+		return true;
+	call_invalid(call, "follow");
 	return false;
 }
 
@@ -117,7 +129,9 @@ void method_connect(struct control_call *call)
 	};
 	struct refusal why;
 
-	if (!channel_args(call, &o.channel, &o.messages))
+	if (!channel_args(call, &o.channel, &o.messages, &o.follow))
+		return;
+	if (o.follow && !may_follow(call))
 		return;
 	o.early = varlink_buf_rest(&call->c->in, &o.early_len);
 	if (outgoing_open(call->b, &o, &call->c->creds, &why))
@@ -149,7 +163,7 @@ void method_listen(struct control_call *call)
 	bool messages = false;
 	int r;
 
-	if (!channel_args(call, &channel, &messages))
+	if (!channel_args(call, &channel, &messages, NULL))
 		return;
 	creds_check(call->b, &call->c->creds, POLICY_LISTEN, channel, &v);
 	if (!v.allowed) {
@@ -185,14 +199,21 @@ void control_notify_stream(struct control_conn *c, const struct stream *st)
 /* ---- Accept, Reject
  * ---------------------------------------------------------- */
 
-/* Return: the stream, or NULL when the call was answered. */
-static struct stream *waiting_stream(struct control_call *call)
+/* @ret_follow: NULL if it is no parameter of the method. Return: the stream, or
+ * NULL when the call was answered. */
+static struct stream *waiting_stream(struct control_call *call,
+				     bool *ret_follow)
 {
 	const char *token = NULL;
-	const struct arg args[] = {{"token", ARG_STRING, false, &token}};
+	const struct arg args[] = {
+		{"token", ARG_STRING, false, &token},
+		{"follow", ARG_BOOL, true, ret_follow},
+	};
 	struct stream *st;
 
-	if (!call_args(call, args, 1))
+	if (!call_args(call, args, ret_follow ? 2 : 1))
+		return NULL;
+	if (ret_follow && *ret_follow && !may_follow(call))
 		return NULL;
 	st = incoming_by_token(call->b, token);
 	/* The token is the right; the user is checked as well, so that a
@@ -204,17 +225,29 @@ static struct stream *waiting_stream(struct control_call *call)
 	return NULL;
 }
 
+/* The caller went away: the stream waits on, under the token that the listener
+ * knows. */
+static void wait_on(struct control_conn *c, struct stream *st,
+		    const uint8_t token[TOKEN_LEN])
+{
+	st->follow = false;
+	memcpy(st->token, token, TOKEN_LEN);
+	close(control_take_fd(c));
+}
+
 void method_accept(struct control_call *call)
 {
 	struct control_conn *c = call->c;
 	struct broker *b = call->b;
 	uid_t uid = c->creds.who.uid;
 	const char *early;
+	uint8_t waiting[TOKEN_LEN];
+	bool follow = false;
 	struct stream *st;
 	size_t len;
 	char *text;
 
-	st = waiting_stream(call);
+	st = waiting_stream(call, &follow);
 	if (!st)
 		return;
 	early = varlink_buf_rest(&c->in, &len);
@@ -224,16 +257,20 @@ void method_accept(struct control_call *call)
 			json_pack("{s:s,s:i}", "limit", "memory", "value", 0));
 		return;
 	}
-	text = control_id_reply_text(b, st->number, &len);
+	memcpy(waiting, st->token, TOKEN_LEN);
+	st->follow = follow;
+	if (follow)
+		stream_make_token(st); /* a right of its own */
+	text = control_id_reply_text(b, st, &len);
 	if (control_send_now(c, text, len))
 		incoming_take(b, st, control_take_fd(c), uid);
 	else
-		close(control_take_fd(c)); /* the stream waits on */
+		wait_on(c, st, waiting);
 }
 
 void method_reject(struct control_call *call)
 {
-	struct stream *st = waiting_stream(call);
+	struct stream *st = waiting_stream(call, NULL);
 
 	if (!st)
 		return;

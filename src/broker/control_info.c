@@ -18,6 +18,13 @@ static const char *link_state(const struct broker *b)
 	return b->stalled ? "stalled" : "up";
 }
 
+static const char *link_detail(const struct broker *b)
+{
+	const char *deaf = watchdog_detail(b);
+
+	return deaf ? deaf : b->detail;
+}
+
 void method_get_info(struct control_call *call)
 {
 	struct broker *b = call->b;
@@ -31,7 +38,7 @@ void method_get_info(struct control_call *call)
 	o = json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:I}", "version",
 		      VMC_VERSION, "side", side_name(b->side), "vm", b->vm,
 		      "pid", (int)getpid(), "instance", b->instance_text,
-		      "link", link_state(b), "link_detail", b->detail,
+		      "link", link_state(b), "link_detail", link_detail(b),
 		      "protocol", (json_int_t)s.version);
 	if (b->uuid)
 		json_object_set_new(o, "uuid", json_string(b->uuid));
@@ -39,6 +46,10 @@ void method_get_info(struct control_call *call)
 		snprintf(peer, sizeof(peer), "%016" PRIx64, s.peer_instance);
 		json_object_set_new(o, "peer_instance", json_string(peer));
 	}
+	if (b->life)
+		json_object_set_new(o, "life", json_string(b->life));
+	if (b->vmstate)
+		json_object_set_new(o, "vmstate", json_string(b->vmstate));
 	call_reply(call, o);
 }
 

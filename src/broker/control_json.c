@@ -15,6 +15,14 @@ json_t *json_caller(const struct vmc_principal *who)
 			 (json_int_t)who->uid, "gid", (json_int_t)who->gid);
 }
 
+static void add_reason(const struct broker *b, json_t *o, unsigned int reason)
+{
+	json_object_set_new(o, "reason", json_string(vmc_reason_name(reason)));
+	if (reason == VMC_REASON_MIGRATED && b->destination[0])
+		json_object_set_new(o, "destination",
+				    json_string(b->destination));
+}
+
 json_t *json_stream(const struct broker *b, const struct stream_record *rec)
 {
 	static const char *const states[] = {"opening", "open", "ended"};
@@ -29,8 +37,7 @@ json_t *json_stream(const struct broker *b, const struct stream_record *rec)
 		      "bytes_out", (json_int_t)rec->bytes_out, "caller",
 		      json_caller(&rec->caller));
 	if (rec->state == RECORD_ENDED)
-		json_object_set_new(o, "reason",
-				    json_string(vmc_reason_name(rec->reason)));
+		add_reason(b, o, rec->reason);
 	return o;
 }
 
@@ -81,8 +88,7 @@ static void add_details(const struct broker *b, const struct event *ev,
 		break;
 	}
 	if (ev->type == EVENT_PEER_DOWN || ev->type == EVENT_STREAM_CLOSED)
-		json_object_set_new(o, "reason",
-				    json_string(vmc_reason_name(ev->reason)));
+		add_reason(b, o, ev->reason);
 }
 
 json_t *json_event(const struct broker *b, const struct event *ev)

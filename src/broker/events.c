@@ -15,6 +15,7 @@ int events_init(struct event_ring *r)
 {
 	r->events = calloc(EVENTS_MAX, sizeof(*r->events));
 	r->last_seq = 0;
+	r->first_seq = 1;
 	return r->events ? 0 : -ENOMEM;
 }
 
@@ -36,11 +37,12 @@ void events_add(struct event_ring *r, const struct event *ev, uint64_t time_us)
 const struct event *events_next(const struct event_ring *r, uint64_t seq,
 				uint64_t *ret_lost)
 {
-	uint64_t oldest =
-		r->last_seq > EVENTS_MAX ? r->last_seq - EVENTS_MAX + 1 : 1;
+	uint64_t oldest = r->first_seq;
 	uint64_t want;
 
 	*ret_lost = 0;
+	if (r->last_seq >= oldest + EVENTS_MAX)
+		oldest = r->last_seq - EVENTS_MAX + 1;
 	if (seq >= r->last_seq)
 		return NULL;
 	want = seq + 1;

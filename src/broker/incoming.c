@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,9 +21,9 @@ void token_text(const uint8_t token[TOKEN_LEN], char ret[TOKEN_TEXT])
 
 struct stream *incoming_by_token(struct broker *b, const char *token)
 {
-	char text[TOKEN_TEXT];
+	uint8_t bytes[TOKEN_LEN];
 
-	if (strlen(token) != TOKEN_TEXT - 1)
+	if (!token_parse(token, bytes))
 		return NULL;
 	for (uint32_t i = 0; i < b->n_slots; i++) {
 		struct stream *st = &b->streams[i];
@@ -32,8 +31,7 @@ struct stream *incoming_by_token(struct broker *b, const char *token)
 		if (st->state != STREAM_WAITING || !st->channel ||
 		    st->channel->kind != CHANNEL_LISTENER)
 			continue;
-		token_text(st->token, text);
-		if (strcmp(text, token) == 0)
+		if (token_equal(st->token, bytes))
 			return st;
 	}
 	return NULL;
@@ -160,6 +158,10 @@ void broker_service_ready(struct broker *b, uint64_t request, int fd)
 			close(fd); /* it ended while we waited */
 		return;
 	}
+	if (fd >= 0 && b->frozen) {
+		st->fd = fd; /* taken when the session moves again */
+		return;
+	}
 	if (fd >= 0) {
 		incoming_take(b, st, fd, b->owner);
 		return;
@@ -172,8 +174,7 @@ void broker_service_ready(struct broker *b, uint64_t request, int fd)
 
 static void wait_for_program(struct broker *b, struct stream *st)
 {
-	while (getrandom(st->token, TOKEN_LEN, 0) != TOKEN_LEN)
-		;
+	stream_make_token(st);
 	st->local_uid = st->channel->uid;
 	broker_sweep_need(b);
 	control_notify_stream(st->channel->conn, st);

@@ -85,11 +85,24 @@
 
 /* Lost wake-ups of virtio ports are known: look again while data waits. */
 #define LINK_RETRY_MS 100
-/* No answer to our HELLO for this long: let the daemon connect anew, which
- * also clears QEMU's idea of a port that it once throttled. Doubled up to
- * the second figure. */
-#define LINK_STUCK_MS     10000
-#define LINK_STUCK_MAX_MS 60000
+/* Our bytes were read and nothing answers for this long: let the daemon
+ * connect anew, which also clears QEMU's idea of a port that it once
+ * throttled. Doubled up to the second figure. */
+#define STUCK_MS     1000
+#define STUCK_MAX_MS 60000
+/* A silent peer is asked by PING for this long before anything is done. */
+#define STALLED_PING_MS 2000
+/* As many reconnects without an answer: people have to look at it. */
+#define REVIVES_MAX 3
+
+/* A follower has this long from the moment its stream's VM runs here; a call
+ * of Resume waits as long. */
+#define FOLLOW_MS 30000
+/* Calls of Resume that wait; each holds a descriptor. */
+#define RESUMES_MAX 64
+/* Wrong tokens per connection: guessing costs a connection each. */
+#define WRONG_TOKENS_MAX 3
+#define DESTINATION_MAX  255 /* org.vmchannel.Broker, Moved */
 
 #define STREAM_ID_MAX 40 /* as VMC_ID_MAX of the public header */
 #define TOKEN_LEN     16
@@ -123,6 +136,15 @@
 	X(limit_streams, "streams refused: table full")                        \
 	X(limit_streams_uid, "streams refused: too many of one user")          \
 	X(limit_message, "streams reset: message too long")                    \
+	X(limit_resumes, "calls of Resume refused: too many wait")             \
+	X(limit_follow_time, "streams reset: their program did not follow")    \
+	X(wrong_tokens, "calls of Resume with a token of no stream")           \
+	X(resumed, "streams that their program followed here")                 \
+	X(states_saved, "states written")                                      \
+	X(states_loaded, "states taken over")                                  \
+	X(states_refused, "states that were not taken over")                   \
+	X(link_unread, "looks at a link whose other end does not read")        \
+	X(link_asked, "silent peers that were asked by a handshake")           \
 	X(monitor_lost, "events that monitors missed")
 
 struct broker_counters {
@@ -204,6 +226,7 @@ enum stream_state {
 	STREAM_WAITING,  /* the peer's; no program has it yet */
 	STREAM_STARTING, /* the peer's; the daemon starts the service */
 	STREAM_OPEN,
+	STREAM_AWAITED, /* came with its VM; its program has not followed */
 	STREAM_STATE_NUM
 };
 
@@ -225,8 +248,11 @@ struct stream {
 			    edge will tell), or urgent bytes cut reads short */
 	bool tx_done;    /* no more bytes of the program go to the peer */
 	bool rx_done;    /* the program was told that the peer finished */
+	bool follow;     /* its program comes along when the VM moves */
+	bool tx_stopped; /* the peer wants no more of them */
 	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
 	uint32_t gen;    /* of this slot: makes stale references visible */
+	uint32_t held;   /* events of its descriptor while frozen */
 	int fd;
 	vmc_stream h;
 	uint64_t number;    /* of its id */
@@ -253,6 +279,8 @@ struct stream_record {
 	uint16_t reason;
 	uint8_t state; /* 0 opening, 1 open, 2 ended */
 	bool outgoing;
+	bool follow; /* ended while AWAITED: whoever has the token may ask */
+	uint8_t token[TOKEN_LEN];
 	char channel[VMC_NAME_MAX + 1];
 };
 
@@ -319,6 +347,7 @@ struct refusal {
 struct outgoing {
 	const char *channel;
 	bool messages;
+	bool follow;
 	enum stream_answer answer;
 	int fd;            /* consumed on success */
 	const char *early; /* copied */
@@ -360,6 +389,9 @@ void status_done(struct status_ring *r);
 void status_add(struct status_ring *r, const struct stream_record *rec);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
+/* status_find_token() - of a stream that ended before its program came */
+const struct stream_record *status_find_token(const struct status_ring *r,
+					      const uint8_t token[TOKEN_LEN]);
 
 /* ---- events (events.c) ------------------------------------------------- */
 
@@ -400,7 +432,8 @@ struct event {
 
 struct event_ring {
 	struct event *events;
-	uint64_t last_seq; /* 0: none yet */
+	uint64_t last_seq;  /* 0: none yet */
+	uint64_t first_seq; /* those before are another process's */
 };
 
 int events_init(struct event_ring *r);
@@ -426,6 +459,21 @@ void broker_emit_channel(struct broker *b, enum event_type type,
 
 /* ---- link (link.c) ----------------------------------------------------- */
 
+enum watchdog_wait {
+	WATCHDOG_OFF,
+	WATCHDOG_ANSWER,  /* of a handshake */
+	WATCHDOG_STALLED, /* up, but silent */
+};
+
+struct watchdog {
+	uv_timer_t timer;
+	enum watchdog_wait wait;
+	uint64_t unread_ms; /* to the next look while bytes lie unread */
+	uint64_t stuck_ms;  /* patience with one that reads; grows */
+	uint64_t read_at;   /* it has read everything since, us; 0: not */
+	unsigned int revives;
+};
+
 struct link {
 	int fd; /* -1: none */
 	enum broker_link_kind kind;
@@ -436,8 +484,7 @@ struct link {
 	enum broker_link_end why;
 	int error;
 	uint64_t retry_at_us; /* when a port is written again; 0: it takes */
-	uint64_t stuck_at_ms; /* 0: not waiting */
-	uint64_t stuck_ms;
+	struct watchdog watch;
 };
 
 /* link_read() - one read into the session. Return: false if nothing came. */
@@ -451,10 +498,25 @@ void link_set_writable(struct broker *b, bool writable);
 void link_end(struct broker *b, enum broker_link_end why, int error);
 /* link_report() - tell the daemon, if the link has ended */
 void link_report(struct broker *b);
-/* link_sweep() - the watchdog. Return: does it wait for an answer? */
-bool link_sweep(struct broker *b, uint64_t now_ms);
-/* link_watch_answer() - start it (a handshake has begun), host side only */
-void link_watch_answer(struct broker *b);
+/* link_greet() - a handshake on the link that is there */
+void link_greet(struct broker *b, uint64_t now_us);
+
+/* ---- watchdog of the link (watchdog.c), host side only ------------------ */
+
+int watchdog_init(struct broker *b);
+void watchdog_close(struct broker *b);
+/* watchdog_answer() - a handshake has begun: an answer is due */
+void watchdog_answer(struct broker *b);
+/* watchdog_stalled() - the peer is silent while it owes an answer */
+void watchdog_stalled(struct broker *b);
+/* watchdog_calm() - nothing is due: it answered, or there is no link */
+void watchdog_calm(struct broker *b);
+/* watchdog_proved() - a handshake was completed: forget earlier trouble */
+void watchdog_proved(struct broker *b);
+/* watchdog_look() - the time has come. Return: ms to the next look, 0: none */
+uint64_t watchdog_look(struct broker *b, uint64_t now_us);
+/* watchdog_detail() - a port that reconnects did not revive; NULL: none */
+const char *watchdog_detail(const struct broker *b);
 
 /* ---- pump (pump.c) ----------------------------------------------------- */
 
@@ -483,6 +545,28 @@ void broker_unref(struct broker *b);
 #define REF_LOOP  (UINT64_MAX - 1)
 #define REF_TIMER (UINT64_MAX - 2)
 
+/* ---- standing still, moving (frozen.c, moved.c, follow.c) ---------------- */
+
+/* unfreeze() - the session moves again: so does all that waited */
+void unfreeze(struct broker *b);
+/* session_renew() - an empty session in place of the present one, which knows
+ * our names; the guest is told @explain */
+void session_renew(struct broker *b, unsigned int explain);
+/* follow_up() - a handshake was completed: followers may come now */
+void follow_up(struct broker *b, uint64_t now_us);
+/* follow_sweep() - Return: does any wait? */
+bool follow_sweep(struct broker *b, uint64_t now_ms);
+/* stream_make_token() - the right to take it up elsewhere */
+void stream_make_token(struct stream *st);
+/* token_parse() - false: not the form of a token */
+bool token_parse(const char *text, uint8_t ret[TOKEN_LEN]);
+/* token_equal() - takes the same time whatever differs */
+bool token_equal(const uint8_t a[TOKEN_LEN], const uint8_t b[TOKEN_LEN]);
+/* streams_rebuild_free() - after slots were taken by number */
+void streams_rebuild_free(struct broker *b);
+/* channels_advertise() - to a session that is new */
+void channels_advertise(struct broker *b);
+
 /* session_event() - act on one event of the session */
 void session_event(struct broker *b, const struct vmc_event *ev,
 		   uint64_t now_us);
@@ -498,6 +582,12 @@ struct connect_server {
 
 int connect_server_init(struct broker *b, int fd);
 void connect_server_close(struct broker *b);
+/* connect_server_release() - go on with the lines that came while frozen */
+void connect_server_release(struct broker *b);
+/* connect_server_adopt() - @fd, consumed, was a caller of another process */
+void connect_server_adopt(struct broker *b, int fd);
+/* connect_server_give() - walk those without a line; *pos = 0 first. -1: end */
+int connect_server_give(const struct broker *b, uint32_t *pos);
 /* connect_server_sweep() - end those that took too long. Return: are there
  * any left? */
 bool connect_server_sweep(struct broker *b, uint64_t now_ms);
@@ -528,8 +618,16 @@ struct broker {
 	bool up, stalled; /* the peer's broker answers; is silent */
 	uint32_t max_streams;
 	uint64_t instance;
-	char instance_text[17];
+	char instance_text[17]; /* of this process, for monitors */
+	char id_text[17];       /* in ids of streams; comes along in a move */
 	char *vm, *uuid;
+	const char *life, *vmstate;
+	bool frozen;
+	bool expecting; /* a state may yet be loaded */
+	uint64_t moved_at_ms;
+	char destination[DESTINATION_MAX + 1];
+	struct vmc_session_config session_cfg;
+	size_t session_size;
 	char detail[128];
 
 	struct policy *policy;

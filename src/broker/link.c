@@ -30,35 +30,18 @@ void broker_resync(struct broker *b, uint64_t now_us)
 
 	fresh_entropy(entropy);
 	vmc_session_resync(b->session, entropy, now_us);
-	link_watch_answer(b);
+	watchdog_answer(b);
+	pump_kick(b);
 }
 
-void link_watch_answer(struct broker *b)
+void link_greet(struct broker *b, uint64_t now_us)
 {
-	struct link *l = &b->link;
+	uint8_t entropy[VMC_ENTROPY_LEN];
 
-	if (b->role != VMC_ROLE_HOST || l->fd < 0 || l->stuck_at_ms != 0)
-		return;
-	if (l->stuck_ms == 0)
-		l->stuck_ms = LINK_STUCK_MS;
-	l->stuck_at_ms = broker_now_us() / 1000u + l->stuck_ms;
-	broker_sweep_need(b);
-}
-
-bool link_sweep(struct broker *b, uint64_t now_ms)
-{
-	struct link *l = &b->link;
-
-	if (l->fd < 0 || l->stuck_at_ms == 0)
-		return false;
-	if (now_ms < l->stuck_at_ms)
-		return true;
-	l->stuck_ms *= 2;
-	if (l->stuck_ms > LINK_STUCK_MAX_MS)
-		l->stuck_ms = LINK_STUCK_MAX_MS;
-	b->count.link_stuck++;
-	link_end(b, BROKER_LINK_STUCK, 0);
-	return false;
+	fresh_entropy(entropy);
+	vmc_session_attach(b->session, entropy, now_us);
+	watchdog_answer(b);
+	pump_kick(b);
 }
 
 static void forget_link(struct broker *b)
@@ -68,14 +51,13 @@ static void forget_link(struct broker *b)
 	pump_unwatch(b, l->fd);
 	l->fd = -1;
 	l->readable = l->writable = l->hup = false;
-	l->stuck_at_ms = 0;
+	watchdog_calm(b);
 	vmc_session_detach(b->session, broker_now_us());
 	broker_emit(b, &(struct event){.type = EVENT_LINK_DOWN});
 }
 
 void broker_link_attach(struct broker *b, int fd, enum broker_link_kind kind)
 {
-	uint8_t entropy[VMC_ENTROPY_LEN];
 	struct link *l = &b->link;
 	int r;
 
@@ -88,9 +70,7 @@ void broker_link_attach(struct broker *b, int fd, enum broker_link_kind kind)
 	l->retry_at_us = 0;
 	l->ended = false;
 	broker_emit(b, &(struct event){.type = EVENT_LINK_UP});
-	fresh_entropy(entropy);
-	vmc_session_attach(b->session, entropy, broker_now_us());
-	link_watch_answer(b);
+	link_greet(b, broker_now_us());
 	if (r < 0)
 		link_end(b, BROKER_LINK_ERROR, -r);
 	pump_kick(b);

@@ -21,6 +21,7 @@ struct pending_connect {
 	struct pending_connect *prev, *next;
 	uv_poll_t poll;
 	int fd;
+	bool held; /* its line came while the broker was frozen */
 	uint64_t since_ms;
 	size_t len;
 	char line[CONNECT_LINE_MAX];
@@ -139,6 +140,17 @@ static void parse_line(struct pending_connect *p)
 	}
 }
 
+static void take_line(struct pending_connect *p)
+{
+	p->held = p->b->frozen;
+	if (!p->held) {
+		parse_line(p);
+		return;
+	}
+	uv_poll_stop(&p->poll);
+	p->b->touched = true;
+}
+
 /* Only the line's own bytes are taken: what follows waits in the socket,
  * where it belongs to the stream. */
 static void read_line(struct pending_connect *p)
@@ -163,7 +175,7 @@ static void read_line(struct pending_connect *p)
 	p->len += (size_t)n;
 	/* Fewer than before: urgent bytes lay between. */
 	if (p->line[p->len - 1] == '\n')
-		parse_line(p);
+		take_line(p);
 	else if (p->len == sizeof(p->line))
 		bad_line(p, "the line is too long");
 }
@@ -238,13 +250,54 @@ bool connect_server_sweep(struct broker *b, uint64_t now_ms)
 
 	for (struct pending_connect *p = b->connect.list; p; p = next) {
 		next = p->next;
-		if (now_ms - p->since_ms < CONNECT_LINE_MS)
+		if (p->held || now_ms - p->since_ms < CONNECT_LINE_MS)
 			continue;
 		b->count.limit_connect_time++;
 		answer_error(p, vmc_reason_name(VMC_REASON_TIMEOUT),
 			     "no line came");
 	}
 	return b->connect.list != NULL;
+}
+
+void connect_server_release(struct broker *b)
+{
+	struct pending_connect *next;
+
+	for (struct pending_connect *p = b->connect.list; p; p = next) {
+		next = p->next;
+		if (!p->held)
+			continue;
+		p->held = false;
+		parse_line(p);
+	}
+}
+
+void connect_server_adopt(struct broker *b, int fd)
+{
+	struct creds creds;
+
+	if (creds_get(b, fd, &creds) < 0) {
+		close(fd);
+		return;
+	}
+	if (let_in(b, fd, &creds))
+		return;
+	creds_done(&creds);
+	close(fd);
+}
+
+int connect_server_give(const struct broker *b, uint32_t *pos)
+{
+	uint32_t i = 0;
+
+	for (const struct pending_connect *p = b->connect.list; p;
+	     p = p->next) {
+		if (p->len > 0 || i++ < *pos)
+			continue;
+		++*pos;
+		return p->fd;
+	}
+	return -1;
 }
 
 int connect_server_init(struct broker *b, int fd)

@@ -111,6 +111,19 @@ void channel_remove(struct broker *b, struct channel *ch)
 	pump_kick(b);
 }
 
+void channels_advertise(struct broker *b)
+{
+	for (uint32_t i = 0; i < b->n_channels; i++) {
+		const struct channel *ch = &b->channels[i];
+
+		/* There is room: as many were there before. */
+		if (ch->kind != CHANNEL_FREE)
+			vmc_name_advertise(b->session, ch->name,
+					   ch->messages ? VMC_NAME_MESSAGES
+							: 0);
+	}
+}
+
 /* The owner's services are subject to policy, too. */
 static bool may_announce(const struct broker *b, const struct service *svc)
 {

@@ -69,6 +69,9 @@ static bool open_slot(struct broker *b, const struct outgoing *o,
 	st->outgoing = true;
 	st->answer = o->answer;
 	st->messages = o->messages;
+	st->follow = o->follow;
+	if (st->follow)
+		stream_make_token(st);
 	st->caller = c->who;
 	st->local_uid = c->who.uid;
 	st->owner = principal_key(&c->who);
@@ -129,7 +132,7 @@ static bool answer_line(struct broker *b, const struct stream *st)
 static bool answer_varlink(struct broker *b, const struct stream *st)
 {
 	size_t len;
-	char *text = control_id_reply_text(b, st->number, &len);
+	char *text = control_id_reply_text(b, st, &len);
 	bool ok = text && send_all(st->fd, text, len);
 
 	free(text);

@@ -172,6 +172,17 @@ void pump_kick(struct broker *b)
 	b->again = true;
 }
 
+/* What lies in the link can be taken, in the next turn. A session that stands
+ * still takes nothing, however often it is asked. */
+static bool has_unread_link(struct broker *b)
+{
+	uint8_t *buf;
+
+	if (b->link.fd < 0 || !b->link.readable)
+		return false;
+	return !b->frozen || vmc_session_input(b->session, &buf) > 0;
+}
+
 void pump_run(struct broker *b, uint64_t now_us)
 {
 	unsigned int rounds = 0;
@@ -196,7 +207,7 @@ void pump_run(struct broker *b, uint64_t now_us)
 		control_wake_all(b);
 	/* The session took nothing while events waited: there is no second
 	 * edge for what lies in the socket. */
-	more |= b->link.fd >= 0 && b->link.readable;
+	more |= has_unread_link(b);
 	b->count.budget_spent += more;
 	b->again |= more;
 	arm_timer(b, now_us);
@@ -227,7 +238,7 @@ static void on_sweep(uv_timer_t *h)
 	listener_sweep(&b->connect.listener);
 	more = connect_server_sweep(b, now_ms);
 	more |= streams_sweep(b, now_ms);
-	more |= link_sweep(b, now_ms);
+	more |= follow_sweep(b, now_ms);
 	if (!more) {
 		uv_timer_stop(&b->sweep);
 		b->sweeping = false;

@@ -11,11 +11,15 @@ static void on_up(struct broker *b, const struct vmc_event *ev, uint64_t now_us)
 
 	b->up = true;
 	b->stalled = false;
-	b->link.stuck_at_ms = 0;
-	b->link.stuck_ms = 0;
+	watchdog_proved(b);
 	log_limited(now_us, LOG_LEVEL_INFO, "ev=peer-up resumed=%s",
 		    ev->resumed ? "yes" : "no");
 	broker_emit(b, &out);
+	if (b->frozen)
+		unfreeze(b);
+	follow_up(b, now_us);
+	if (b->ops->peer_up)
+		b->ops->peer_up(b->data, ev->resumed);
 }
 
 static void on_down(struct broker *b, const struct vmc_event *ev,
@@ -32,7 +36,7 @@ static void on_down(struct broker *b, const struct vmc_event *ev,
 		    vmc_reason_name(ev->reason));
 	broker_emit(b, &out);
 	/* A BYE ends the waiting; a lost handshake begins it again. */
-	link_watch_answer(b);
+	watchdog_answer(b);
 }
 
 static void on_stalled(struct broker *b, const struct vmc_event *ev,
@@ -41,6 +45,7 @@ static void on_stalled(struct broker *b, const struct vmc_event *ev,
 	(void)ev;
 	(void)now_us;
 	b->stalled = true;
+	watchdog_stalled(b);
 	broker_emit(b, &(struct event){.type = EVENT_PEER_STALLED});
 }
 
@@ -50,6 +55,7 @@ static void on_unstalled(struct broker *b, const struct vmc_event *ev,
 	(void)ev;
 	(void)now_us;
 	b->stalled = false;
+	watchdog_calm(b);
 	broker_emit(b, &(struct event){.type = EVENT_PEER_UNSTALLED});
 }
 

@@ -194,6 +194,17 @@ void broker_explain(struct broker *b, unsigned int reason);
  */
 void broker_moved(struct broker *b, const char *destination);
 
+/**
+ * broker_adopt_fd() - what a predecessor that died had for a stream
+ * @number: as ops.keep said
+ * @fd: consumed on success
+ *
+ * Return: is there such a stream without one?
+ */
+bool broker_adopt_fd(struct broker *b, uint64_t number, int fd);
+/* broker_adopt_done() - that was all; streams without one end */
+void broker_adopt_done(struct broker *b);
+
 /* broker_resync_now() - begin a new handshake on the present link, if any */
 void broker_resync_now(struct broker *b);
 

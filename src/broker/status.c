@@ -28,6 +28,19 @@ void status_add(struct status_ring *r, const struct stream_record *rec)
 		r->n++;
 }
 
+const struct stream_record *status_find_token(const struct status_ring *r,
+					      const uint8_t token[TOKEN_LEN])
+{
+	const struct stream_record *found = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->records[i].follow &&
+		    token_equal(r->records[i].token, token))
+			found = &r->records[i];
+	}
+	return found;
+}
+
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number)
 {

@@ -33,10 +33,21 @@ int streams_init(struct broker *b)
 	if (!b->streams || !b->free_slots)
 		return -ENOMEM;
 	b->n_slots = n;
-	/* The lowest slots are used first, so few pages are touched. */
 	for (uint32_t i = 0; i < n; i++)
-		b->free_slots[b->n_free++] = n - 1 - i;
+		b->streams[i].gen = 1; /* so that 0 refers to none */
+	streams_rebuild_free(b);
 	return 0;
+}
+
+void streams_rebuild_free(struct broker *b)
+{
+	b->n_free = 0;
+	/* The lowest slots are used first, so few pages are touched. */
+	for (uint32_t i = b->n_slots; i > 0; i--) {
+		if (b->streams[i - 1].state == STREAM_FREE)
+			b->free_slots[b->n_free++] = i - 1;
+	}
+	b->n_streams = b->n_slots - b->n_free;
 }
 
 void streams_done(struct broker *b)
@@ -120,7 +131,7 @@ void stream_drop(struct broker *b, struct stream *st)
 void stream_id_text(const struct broker *b, uint64_t number,
 		    char ret[STREAM_ID_MAX])
 {
-	snprintf(ret, STREAM_ID_MAX, "%.8s-%" PRIu64, b->instance_text, number);
+	snprintf(ret, STREAM_ID_MAX, "%.8s-%" PRIu64, b->id_text, number);
 }
 
 uint64_t stream_number(const struct broker *b, const char *id)
@@ -128,8 +139,8 @@ uint64_t stream_number(const struct broker *b, const char *id)
 	char expected[STREAM_ID_MAX];
 	uint64_t number = 0;
 
-	if (strlen(id) >= STREAM_ID_MAX ||
-	    strncmp(id, b->instance_text, 8) != 0 || id[8] != '-')
+	if (strlen(id) >= STREAM_ID_MAX || strncmp(id, b->id_text, 8) != 0 ||
+	    id[8] != '-')
 		return 0;
 	number = strtoull(id + 9, NULL, 10);
 	/* Only the form that we print: no sign, no zeros in front. */
@@ -159,8 +170,9 @@ void stream_record(const struct broker *b, const struct stream *st,
 		.number = st->number,
 		.caller = st->caller,
 		.local_uid = st->local_uid,
-		.state =
-			st->state == STREAM_OPEN ? RECORD_OPEN : RECORD_OPENING,
+		.state = st->state == STREAM_OPEN || st->state == STREAM_AWAITED
+				 ? RECORD_OPEN
+				 : RECORD_OPENING,
 		.outgoing = st->outgoing,
 	};
 	strcpy(ret->channel, st->name);
@@ -213,6 +225,11 @@ static void program_gone(struct broker *b, struct stream *st, bool lost)
 
 void stream_events(struct broker *b, struct stream *st, uint32_t events)
 {
+	/* The session would not take it; there is no second edge. */
+	if (b->frozen) {
+		st->held |= events;
+		return;
+	}
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		st->drain = true;
 	if (!st->tx_done && (st->drain || (events & EPOLLIN)))
@@ -324,7 +341,7 @@ static bool deliver_some(struct broker *b, struct stream *st)
 
 void stream_deliver(struct broker *b, struct stream *st)
 {
-	if (st->state != STREAM_OPEN || st->rx_done)
+	if (st->state != STREAM_OPEN || st->rx_done || b->frozen)
 		return;
 	while (st->writable && deliver_some(b, st))
 		;
@@ -419,7 +436,7 @@ void stream_stopped(struct stream *st, unsigned int reason)
 
 	if (st->tx_done)
 		return;
-	st->tx_done = true;
+	st->tx_done = st->tx_stopped = true;
 	if (reason != VMC_REASON_OK)
 		st->cut = (uint16_t)reason;
 	if (st->fd < 0)
@@ -440,6 +457,20 @@ void stream_opened(struct broker *b, struct stream *st)
 	stream_deliver(b, st);
 }
 
+/*
+ * The VM went on without its program, which has done nothing wrong: it reads
+ * all that it was sent and then an end. Closing with unread bytes would make
+ * that end an error; what the peer's broker had not taken goes with them.
+ */
+static void end_in_order(int fd)
+{
+	char rest[4096];
+
+	shutdown(fd, SHUT_RDWR);
+	while (recv(fd, rest, sizeof(rest), MSG_DONTWAIT) > 0)
+		;
+}
+
 void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 		  uint64_t bytes_in, uint64_t bytes_out)
 {
@@ -457,11 +488,17 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 	ev.stream.bytes_in = st->delivered;
 	ev.stream.bytes_out = bytes_out;
 	ev.reason = (uint16_t)reason;
+	if (st->state == STREAM_AWAITED) {
+		ev.stream.follow = true;
+		memcpy(ev.stream.token, st->token, TOKEN_LEN);
+	}
 	status_add(&b->status, &ev.stream);
-	if (was_open)
+	if (was_open || st->state == STREAM_AWAITED)
 		broker_emit(b, &ev);
 	else if (st->outgoing)
 		outgoing_refused(b, st, reason);
+	if (reason == VMC_REASON_MIGRATED && st->fd >= 0)
+		end_in_order(st->fd);
 	stream_drop(b, st);
 }
 
@@ -478,6 +515,9 @@ bool streams_sweep(struct broker *b, uint64_t now_ms)
 {
 	bool left = false;
 
+	/* Time stands still for them, too. */
+	if (b->frozen)
+		return b->n_streams > 0;
 	for (uint32_t i = 0; i < b->n_slots; i++) {
 		struct stream *st = &b->streams[i];
 

@@ -30,9 +30,6 @@ enum ipc_type {
 	IPC_LINK_DETAIL,    /* text: how far the search for a link is */
 	IPC_SERVICE,        /* request, value: 0 and an fd, or -errno */
 	IPC_STOP,           /* end in order; value: 1 without a goodbye */
-	IPC_STATE,          /* fd: memfd for a saved state; size */
-	IPC_ARENA,          /* fd: memfd of the session; size; value: 1 if a
-			       worker that died has left something in it */
 	IPC_BUS,            /* fd: pair to the bus process (bus_ipc.h) */
 	IPC_HOLD,           /* stand still and hand everything over */
 	IPC_THAW,           /* it came to nothing: go on */
@@ -50,7 +47,7 @@ enum ipc_type {
 	IPC_DROP,       /* request: not to be kept any more */
 	IPC_MOVED,      /* the VM is known to be elsewhere */
 	/* both ways */
-	IPC_GIVE, /* fd; value: enum ipc_give; request: whose */
+	IPC_GIVE, /* fd; value: enum state_fd_kind; request: its cookie */
 	IPC_LIFE, /* value: enum life, from now on */
 	IPC_TYPE_NUM
 };
@@ -58,14 +55,6 @@ enum ipc_type {
 enum ipc_side {
 	IPC_FROM_SUPERVISOR = 1,
 	IPC_FROM_WORKER = 2,
-};
-
-/* What a descriptor of GIVE and KEEP is. */
-enum ipc_give {
-	IPC_GIVE_LINK,
-	IPC_GIVE_STREAM, /* request: number of the stream */
-	IPC_GIVE_LISTEN, /* a Listen call; request: its place in the state */
-	IPC_GIVE_NUM
 };
 
 struct ipc_msg {
@@ -102,6 +91,10 @@ bool ipc_decode(struct ipc_msg *ret, enum ipc_side from, bool has_fd,
  * Return: 0 or a negative errno (-EAGAIN: the other end does not read).
  */
 int ipc_send(int sock, const struct ipc_msg *m, enum ipc_side from, int fd);
+
+/* ipc_send_wait() - the same, but waits up to @ms for room */
+int ipc_send_wait(int sock, const struct ipc_msg *m, enum ipc_side from, int fd,
+		  unsigned int ms);
 
 /**
  * ipc_recv() - one message, never waits

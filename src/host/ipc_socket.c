@@ -3,6 +3,7 @@
  * ipc_socket.c - messages and descriptors over the pair
  */
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "host/ipc.h"
@@ -14,6 +15,20 @@ int ipc_send(int sock, const struct ipc_msg *m, enum ipc_side from, int fd)
 	size_t len = ipc_encode(m, from, fd >= 0, buf);
 
 	return len == 0 ? -EINVAL : packet_send(sock, buf, len, fd);
+}
+
+int ipc_send_wait(int sock, const struct ipc_msg *m, enum ipc_side from, int fd,
+		  unsigned int ms)
+{
+	for (;;) {
+		struct pollfd p = {.fd = sock, .events = POLLOUT};
+		int r = ipc_send(sock, m, from, fd);
+
+		if (r != -EAGAIN || ms == 0)
+			return r;
+		ms--;
+		poll(&p, 1, 1);
+	}
 }
 
 int ipc_recv(int sock, struct ipc_msg *ret, enum ipc_side from, int *ret_fd)

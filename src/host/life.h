@@ -49,16 +49,15 @@ enum life_action {
 	LIFE_DO_FREEZE = 1u << 2,  /* and take the events that are due */
 	LIFE_DO_SAVE = 1u << 3,    /* write the state, answer with it */
 	LIFE_DO_NOTHING = 1u << 4, /* answer with NOTHING */
-	LIFE_DO_HELD = 1u << 5,    /* answer with the copy that is held */
-	LIFE_DO_LOAD = 1u << 6,    /* the state replaces the session */
-	LIFE_DO_REFUSE = 1u << 7,  /* answer busy; nothing has changed */
-	LIFE_DO_EXPLAIN = 1u << 8, /* no session: say migrated in HELLO */
-	LIFE_DO_MOVED = 1u << 9,   /* end streams, forget the session */
-	LIFE_DO_THAW = 1u << 10,   /* as if never frozen */
-	LIFE_DO_RENEW = 1u << 11,  /* session of a new instance */
-	LIFE_DO_ADOPT = 1u << 12,  /* the arena as it is */
-	LIFE_DO_RESYNC = 1u << 13, /* fresh entropy, preamble, HELLO */
-	LIFE_DO_EXIT = 1u << 14,   /* without BYE */
+	LIFE_DO_LOAD = 1u << 5,    /* the state replaces the session */
+	LIFE_DO_REFUSE = 1u << 6,  /* answer busy; nothing has changed */
+	LIFE_DO_EXPLAIN = 1u << 7, /* no session: say migrated in HELLO */
+	LIFE_DO_MOVED = 1u << 8,   /* end streams, forget the session */
+	LIFE_DO_THAW = 1u << 9,    /* as if never frozen */
+	LIFE_DO_RENEW = 1u << 10,  /* session of a new instance */
+	LIFE_DO_ADOPT = 1u << 11,  /* the arena as it is */
+	LIFE_DO_RESYNC = 1u << 12, /* fresh entropy, preamble, HELLO */
+	LIFE_DO_EXIT = 1u << 13,   /* without BYE */
 };
 
 struct life_step {

@@ -13,5 +13,7 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	if (opt.check_fd >= 0)
+		return supervisor_check(&opt);
 	return opt.worker ? worker_run(&opt) : supervisor_run(&opt);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/options.h"
 
@@ -31,13 +32,16 @@ static const char help[] =
 	"  --uuid UUID        the VM's identity, as given to QEMU\n"
 	"  --access WHO       who may use the sockets: owner (default) or all;\n"
 	"                     policy decides about each of them\n"
+	"  --incoming         the VM comes from another host or a file: take\n"
+	"                     its streams' state when QEMU brings it\n"
 	"  --user USER        what the worker becomes (root only)\n"
 	"  --ready-fd N       write a line to N when programs can connect\n"
 	"  --sandbox=on|off   off is for debugging the worker; default: on\n"
 	"  --help, --version\n"
 	"\n"
-	"Signals: HUP reads policy.d and services.d again; TERM and INT end it\n"
-	"in order. Exit status: 0 ended in order, 1 failed, 2 wrong command\n"
+	"Signals: HUP reads policy.d and services.d again; USR2 starts the\n"
+	"program that is installed now in its place, streams go on; TERM and\n"
+	"INT end it in order. Exit status: 0 ended in order, 1 failed, 2 wrong command\n"
 	"line or configuration, 3 another vmchanneld serves this VM.\n";
 
 enum {
@@ -51,7 +55,11 @@ enum {
 	OPT_USER,
 	OPT_READY_FD,
 	OPT_SANDBOX,
+	OPT_INCOMING,
 	OPT_WORKER,
+	OPT_ADOPT,
+	OPT_RESUME,
+	OPT_CHECK,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -67,7 +75,12 @@ static const struct option long_options[] = {
 	{"user", required_argument, NULL, OPT_USER},
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"sandbox", required_argument, NULL, OPT_SANDBOX},
-	{"worker", no_argument, NULL, OPT_WORKER}, /* the supervisor's own */
+	{"incoming", no_argument, NULL, OPT_INCOMING},
+	/* the supervisor's own */
+	{"worker", no_argument, NULL, OPT_WORKER},
+	{"adopt", no_argument, NULL, OPT_ADOPT},
+	{"resume", required_argument, NULL, OPT_RESUME},
+	{"check-state", required_argument, NULL, OPT_CHECK},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0},
@@ -91,6 +104,27 @@ static int parse_fd(int *ret, const char *option, const char *v)
 	    fcntl((int)n, F_GETFD) < 0)
 		return wrong(option, v, "the number of an open descriptor");
 	*ret = (int)n;
+	return -1;
+}
+
+/* A program that takes over gets the old one's command line behind its own
+ * first option. Who waited for the line was told long ago. */
+static bool takes_over(const struct options *o)
+{
+	return o->resume_fd >= 0 || o->check_fd >= 0;
+}
+
+static int parse_ready_fd(struct options *o, const char *v)
+{
+	return takes_over(o) ? -1 : parse_fd(&o->ready_fd, "--ready-fd", v);
+}
+
+/* The link itself comes with the state; that there is one counts. */
+static int parse_link_fd(struct options *o, const char *v)
+{
+	if (!takes_over(o))
+		return parse_fd(&o->link_fd, "--link-fd", v);
+	o->link_fd = STDIN_FILENO; /* any: it is not used */
 	return -1;
 }
 
@@ -134,7 +168,7 @@ static int parse_one(struct options *o, int opt)
 		o->link = optarg;
 		return -1;
 	case OPT_LINK_FD:
-		return parse_fd(&o->link_fd, "--link-fd", optarg);
+		return parse_link_fd(o, optarg);
 	case OPT_EXIT_WITH_LINK:
 		o->exit_with_link = true;
 		return -1;
@@ -152,12 +186,22 @@ static int parse_one(struct options *o, int opt)
 		o->user = optarg;
 		return -1;
 	case OPT_READY_FD:
-		return parse_fd(&o->ready_fd, "--ready-fd", optarg);
+		return parse_ready_fd(o, optarg);
 	case OPT_SANDBOX:
 		return parse_sandbox(&o->sandbox, optarg);
+	case OPT_INCOMING:
+		o->incoming = true;
+		return -1;
 	case OPT_WORKER:
 		o->worker = true;
 		return -1;
+	case OPT_ADOPT:
+		o->adopt = true;
+		return -1;
+	case OPT_RESUME:
+		return parse_fd(&o->resume_fd, "--resume", optarg);
+	case OPT_CHECK:
+		return parse_fd(&o->check_fd, "--check-state", optarg);
 	case OPT_HELP:
 		(void)fputs(help, stdout);
 		return EXIT_SUCCESS;
@@ -175,6 +219,10 @@ int options_parse(struct options *ret, int argc, char **argv)
 	struct options o = {
 		.link_fd = -1,
 		.ready_fd = -1,
+		.resume_fd = -1,
+		.check_fd = -1,
+		.argc = argc,
+		.argv = argv,
 		.socket_mode = 0600,
 		.sandbox = true,
 	};

@@ -25,7 +25,13 @@ struct options {
 	mode_t socket_mode;
 	bool exit_with_link;
 	bool sandbox;
-	bool worker; /* started by the supervisor */
+	bool incoming; /* the VM comes from elsewhere */
+	bool worker;   /* started by the supervisor */
+	bool adopt;    /* worker: a predecessor hands over */
+	int resume_fd; /* supervisor: go on from this state, or -1 */
+	int check_fd;  /* only say whether that could be done, or -1 */
+	int argc;      /* the whole command line, for the next program */
+	char **argv;
 };
 
 /**

@@ -6,6 +6,7 @@
  * supervisor's own tables.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,16 +16,16 @@
 #include "host/supervisor.h"
 #include "host/users_nss.h"
 
-static void on_ready(struct supervisor *s, const struct ipc_msg *m)
+static void on_ready(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
 	(void)m;
+	(void)fd;
 	if (s->worker_ready)
 		return;
 	s->worker_ready = true;
 	supervisor_send_config(s, false);
 	supervisor_announce(s);
-	if (!s->stopping)
-		link_begin(&s->link, supervisor_now_ms());
+	worker_greet(s);
 }
 
 static const char *end_name(int32_t why)
@@ -39,11 +40,16 @@ static const char *end_name(int32_t why)
 	}
 }
 
-static void on_link_ended(struct supervisor *s, const struct ipc_msg *m)
+static void on_link_ended(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
 	uint64_t now = supervisor_now_ms();
 
-	if (!s->worker_ready || s->link.searching || s->stopping)
+	(void)fd;
+	if (s->link_fd < 0)
+		return;
+	/* QEMU takes one client; before the next is tried. */
+	supervisor_drop_link(s);
+	if (s->stopping)
 		return;
 	log_limited(now * 1000u, LOG_LEVEL_INFO,
 		    "ev=link-ended why=%s error=%d", end_name(m->value),
@@ -72,11 +78,12 @@ static int start_service(struct supervisor *s, const struct ipc_msg *m)
 	return fd;
 }
 
-static void on_start(struct supervisor *s, const struct ipc_msg *m)
+static void on_start(struct supervisor *s, const struct ipc_msg *m, int unused)
 {
 	struct ipc_msg answer = {.type = IPC_SERVICE, .request = m->request};
 	int fd = s->stopping ? -ESHUTDOWN : start_service(s, m);
 
+	(void)unused;
 	if (fd < 0) {
 		answer.value = fd;
 		log_limited(supervisor_now_ms() * 1000u, LOG_LEVEL_WARNING,
@@ -88,36 +95,104 @@ static void on_start(struct supervisor *s, const struct ipc_msg *m)
 		close(fd);
 }
 
-static void on_reload(struct supervisor *s, const struct ipc_msg *m)
+static void on_reload(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
 	(void)m;
+	(void)fd;
 	supervisor_reload(s, true);
 }
 
-static void (*const handlers[IPC_TYPE_NUM])(struct supervisor *s,
-					    const struct ipc_msg *m) = {
-	[IPC_READY] = on_ready,
-	[IPC_LINK_ENDED] = on_link_ended,
-	[IPC_START] = on_start,
-	[IPC_RELOAD] = on_reload,
+static void on_upgrade(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	upgrade_begin(s, true);
+}
+
+static void on_held(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	upgrade_held(s, m);
+}
+
+/* A worker that names two the same, or too many, is not believed; what comes
+ * of it is its own loss. */
+static void on_keep(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy >= 0)
+		keep_add(&s->keep, m->request, m->value, copy);
+}
+
+static void on_drop(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	keep_drop(&s->keep, m->request);
+}
+
+static void on_moved(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	s->linger_ms = supervisor_now_ms() + MOVED_MS;
+}
+
+static void on_life(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	if (m->value >= 0 && m->value < LIFE_NUM)
+		s->life = (enum life)m->value;
+}
+
+/* @fd is closed afterwards; who wants to keep it makes a copy. */
+static const struct request {
+	void (*handle)(struct supervisor *s, const struct ipc_msg *m, int fd);
+	bool last; /* counts from a dead worker, too */
+} requests[IPC_TYPE_NUM] = {
+	[IPC_READY] = {on_ready, false},
+	[IPC_LINK_ENDED] = {on_link_ended, true},
+	[IPC_START] = {on_start, false},
+	[IPC_RELOAD] = {on_reload, false},
+	[IPC_UPGRADE] = {on_upgrade, false},
+	[IPC_HELD] = {on_held, false},
+	[IPC_GIVE] = {upgrade_given, false},
+	[IPC_KEEP] = {on_keep, true},
+	[IPC_DROP] = {on_drop, true},
+	[IPC_MOVED] = {on_moved, true},
+	[IPC_LIFE] = {on_life, true},
 };
+
+/* Return: as ipc_recv(). */
+static int handle_one(struct supervisor *s, bool dead)
+{
+	struct ipc_msg m;
+	int fd = -1;
+	int r = ipc_recv(s->pair, &m, IPC_FROM_WORKER, &fd);
+	const struct request *q = r == 1 ? &requests[m.type] : NULL;
+
+	if (q && !q->handle)
+		r = -EPROTO;
+	else if (q && (!dead || q->last))
+		q->handle(s, &m, fd);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+void requests_last(struct supervisor *s)
+{
+	while (s->pair >= 0 && handle_one(s, true) == 1)
+		;
+}
 
 void requests_handle(struct supervisor *s)
 {
 	for (int i = 0; i < REQUESTS_PER_TURN && s->pair >= 0; i++) {
-		struct ipc_msg m;
-		int fd = -1;
-		int r = ipc_recv(s->pair, &m, IPC_FROM_WORKER, &fd);
+		int r = handle_one(s, false);
 
-		if (r == 1 && !handlers[m.type]) {
-			r = -EPROTO;
-			if (fd >= 0)
-				close(fd);
-		}
-		if (r == 1) {
-			handlers[m.type](s, &m);
+		if (r == 1)
 			continue;
-		}
 		if (r == -EAGAIN)
 			return;
 		/* Gone, or not to be believed: either way it is over. */

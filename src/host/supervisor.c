@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -18,8 +20,11 @@
 
 #include "broker/broker.h"
 #include "broker/log.h"
+#include "broker/state.h"
+#include "host/arena.h"
 #include "host/config.h"
 #include "host/notify.h"
+#include "host/resume.h"
 #include "host/supervisor.h"
 
 uint64_t supervisor_now_ms(void)
@@ -106,7 +111,15 @@ static void link_found(struct supervisor *s, int fd)
 	log_limited(supervisor_now_ms() * 1000u, LOG_LEVEL_INFO,
 		    "ev=link-found");
 	tell_detail(s, "connected to QEMU");
+	s->link_fd = fd;
 	worker_tell(s, &m, fd);
+}
+
+void supervisor_drop_link(struct supervisor *s)
+{
+	if (s->link_fd >= 0)
+		close(s->link_fd);
+	s->link_fd = -1;
 }
 
 static void link_missing(struct supervisor *s, int error, int before)
@@ -114,7 +127,8 @@ static void link_missing(struct supervisor *s, int error, int before)
 	char text[IPC_TEXT_MAX + 1];
 
 	if (s->opt->exit_with_link && s->link.was_up &&
-	    (error == ECONNREFUSED || error == ENOENT)) {
+	    (error == ECONNREFUSED || error == ENOENT) &&
+	    supervisor_now_ms() >= s->linger_ms) {
 		supervisor_stop(s, "QEMU has ended");
 		return;
 	}
@@ -144,7 +158,6 @@ void supervisor_find_link(struct supervisor *s)
 		return;
 	}
 	link_found(s, fd);
-	close(fd);
 }
 
 /* ---- start and end ---- */
@@ -171,6 +184,7 @@ void supervisor_stop(struct supervisor *s, const char *why)
 		worker_kill(s); /* asked twice: no patience */
 		return;
 	}
+	upgrade_failed(s, "vmchanneld is ending");
 	log_info("ev=stopping why=\"%s\"", why);
 	notify_manager("STOPPING=1");
 	s->stopping = true;
@@ -189,9 +203,12 @@ static void reap(struct supervisor *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == s->worker)
+		if (pid == s->worker) {
 			worker_died(s, status);
-		else
+		} else if (pid == s->up.worker) {
+			s->up.worker = 0;
+			upgrade_failed(s, "the new worker has died");
+		} else
 			children_remove(&s->children, pid);
 	}
 }
@@ -207,6 +224,9 @@ static void on_signal(struct supervisor *s)
 			break;
 		case SIGHUP:
 			supervisor_reload(s, false);
+			break;
+		case SIGUSR2:
+			upgrade_begin(s, false);
 			break;
 		default:
 			supervisor_stop(s, si.ssi_signo == SIGINT ? "SIGINT"
@@ -228,6 +248,8 @@ static uint64_t next_deadline(const struct supervisor *s)
 		at = s->restart_ms;
 	if (s->stopping && s->stop_ms < at)
 		at = s->stop_ms;
+	if (s->up.phase != UPGRADE_NONE && s->up.due_ms < at)
+		at = s->up.due_ms;
 	return at;
 }
 
@@ -260,6 +282,8 @@ static void on_time(struct supervisor *s)
 		restart_worker(s);
 	if (s->link.searching && s->link.due_ms <= now)
 		supervisor_find_link(s);
+	if (s->up.phase != UPGRADE_NONE && s->up.due_ms <= now)
+		upgrade_failed(s, "the new worker takes too long");
 	if (s->stopping && s->stop_ms <= now) {
 		log_warning("ev=worker-hangs action=kill");
 		worker_kill(s);
@@ -273,9 +297,10 @@ static void loop(struct supervisor *s)
 		struct pollfd p[] = {
 			{.fd = s->signal_fd, .events = POLLIN},
 			{.fd = s->pair, .events = POLLIN},
+			{.fd = s->up.pair, .events = POLLIN},
 		};
 
-		if (poll(p, 2, poll_timeout(s)) < 0 && errno != EINTR) {
+		if (poll(p, 3, poll_timeout(s)) < 0 && errno != EINTR) {
 			log_error("ev=poll error=\"%s\"", strerror(errno));
 			s->status = EXIT_RUN;
 			return;
@@ -283,6 +308,8 @@ static void loop(struct supervisor *s)
 		/* The worker's last words before its death is noticed. */
 		if (p[1].revents)
 			requests_handle(s);
+		if (p[2].revents && s->up.pair >= 0)
+			upgrade_handle(s);
 		if (p[0].revents)
 			on_signal(s);
 		on_time(s);
@@ -313,6 +340,7 @@ static int open_signals(struct supervisor *s)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR2);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
@@ -371,7 +399,8 @@ static int check_link_fd(const struct options *o)
 	int type = 0;
 	socklen_t len = sizeof(type);
 
-	if (o->link_fd < 0)
+	/* One that takes over gets it with the state. */
+	if (o->link_fd < 0 || o->resume_fd >= 0 || o->check_fd >= 0)
 		return -1;
 	if (getsockopt(o->link_fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
 	    type == SOCK_STREAM &&
@@ -445,6 +474,59 @@ static int claim(struct supervisor *s)
 	return r < 0 ? EXIT_RUN : -1;
 }
 
+/* Where the next program will be: this one's file, even if it is replaced. */
+static int find_program(struct supervisor *s)
+{
+	ssize_t n = readlink("/proc/self/exe", s->exe_path,
+			     sizeof(s->exe_path) - 1);
+
+	if (n < 0)
+		return -errno;
+	s->exe_path[n] = '\0';
+	s->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	return s->exe_fd < 0 ? -errno : 0;
+}
+
+static int open_own(struct supervisor *s)
+{
+	int r = find_program(s);
+
+	if (r < 0)
+		return fail(EXIT_RUN, "/proc/self/exe", r);
+	prctl(PR_SET_NAME, "vmchanneld"); /* not a descriptor's number */
+	r = open_signals(s);
+	return r < 0 ? fail(EXIT_RUN, "signals", r) : -1;
+}
+
+/* Its size is fixed, so that no process that maps it can be hurt by another
+ * that has it. */
+int supervisor_memory(const char *name, size_t size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) ==
+		    0)
+		return fd;
+	close(fd);
+	return -ENOMEM;
+}
+
+/* We are the new program in the old one's process. */
+static int take_over(struct supervisor *s)
+{
+	int r = resume_read(s, s->opt->resume_fd);
+
+	close(s->opt->resume_fd);
+	if (r < 0)
+		return fail(EXIT_RUN, "the old program's state", r);
+	resume_inherit(s, false);
+	upgrade_continue(s);
+	return -1;
+}
+
 static int prepare(struct supervisor *s)
 {
 	int r = open_std_fds();
@@ -454,15 +536,18 @@ static int prepare(struct supervisor *s)
 	r = check(s);
 	if (r >= 0)
 		return r;
-	s->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (s->exe_fd < 0)
-		return fail(EXIT_RUN, "/proc/self/exe", -errno);
-	r = open_signals(s);
-	if (r < 0)
-		return fail(EXIT_RUN, "signals", r);
+	r = open_own(s);
+	if (r >= 0)
+		return r;
+	if (s->opt->resume_fd >= 0)
+		return take_over(s);
 	r = claim(s);
 	if (r >= 0)
 		return r;
+	s->state_fd = supervisor_memory("vmchannel-state", STATE_MAX);
+	s->arena_fd = supervisor_memory(ARENA_NAME, ARENA_SIZE);
+	if (s->state_fd < 0 || s->arena_fd < 0)
+		return fail(EXIT_RUN, "shared memory", -ENOMEM);
 	r = worker_start(s);
 	if (r < 0)
 		return fail(EXIT_RUN, "the worker", r);
@@ -477,6 +562,12 @@ static void clean_up(struct supervisor *s)
 	}
 	if (s->pair >= 0)
 		close(s->pair);
+	supervisor_drop_link(s);
+	keep_done(&s->keep);
+	if (s->state_fd >= 0)
+		close(s->state_fd);
+	if (s->arena_fd >= 0)
+		close(s->arena_fd);
 	if (s->vm_fds[0] >= 0)
 		vmdir_release(s->dir, s->vm_fds);
 	if (s->config_fd >= 0)
@@ -489,19 +580,43 @@ static void clean_up(struct supervisor *s)
 	children_done(&s->children);
 }
 
-int supervisor_run(const struct options *opt)
+static void init(struct supervisor *s, const struct options *opt)
 {
-	struct supervisor s = {
+	*s = (struct supervisor){
 		.opt = opt,
 		.vm_fds = {-1, -1, -1},
 		.exe_fd = -1,
 		.signal_fd = -1,
 		.config_fd = -1,
+		.state_fd = -1,
+		.arena_fd = -1,
+		.link_fd = -1,
 		.pair = -1,
+		.up = {.pair = -1, .arena_fd = -1},
+		.life = opt->incoming ? LIFE_INCOMING : LIFE_SERVING,
 	};
+}
+
+int supervisor_check(const struct options *opt)
+{
+	static struct supervisor s;
+	int r;
+
+	init(&s, opt);
+	r = check(&s);
+	if (r >= 0)
+		return r;
+	r = resume_read(&s, opt->check_fd);
+	return r < 0 ? fail(EXIT_RUN, "the running program's state", r) : 0;
+}
+
+int supervisor_run(const struct options *opt)
+{
+	static struct supervisor s;
 	char name[96];
 	int r;
 
+	init(&s, opt);
 	snprintf(name, sizeof(name), "vmchanneld: vm=%.64s", opt->vm);
 	log_init(name);
 	r = prepare(&s);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,25 +36,20 @@
 #define GOODBYE_MS      2000
 #define GOODBYE_STEP_MS 5
 
-struct worker {
-	uv_loop_t loop;
-	uv_poll_t pair;
-	struct broker *broker;
-	int link_fd; /* -1: none */
-	bool configured;
-	bool stopping;
-	int status;
-};
-
-static void say(struct worker *w, const struct ipc_msg *m)
+void worker_fail(struct worker *w, const char *what, int r)
 {
-	int r = ipc_send(WORKER_FD_PAIR, m, IPC_FROM_WORKER, -1);
+	log_error("ev=%s error=\"%s\"", what, strerror(-r));
+	w->status = EXIT_RUN;
+	broker_quit(w->broker);
+}
+
+void worker_say(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	int r = ipc_send(WORKER_FD_PAIR, m, IPC_FROM_WORKER, fd);
 
 	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
 		return; /* gone: the pair's end of file says so too */
-	log_error("ev=supervisor-deaf error=\"%s\"", strerror(-r));
-	w->status = EXIT_RUN;
-	broker_quit(w->broker);
+	worker_fail(w, "supervisor-deaf", r);
 }
 
 /* ---- what the broker asks ---- */
@@ -68,9 +64,14 @@ static void on_link_ended(void *data, int fd, enum broker_link_end why,
 		.error = error,
 	};
 
-	close(fd); /* before the supervisor connects anew */
+	/* The supervisor has a copy, which it closes before it connects anew.
+	 */
+	if (why == BROKER_LINK_STUCK)
+		shutdown(fd, SHUT_RDWR);
+	close(fd);
 	w->link_fd = -1;
-	say(w, &m);
+	worker_say(w, &m, -1);
+	worker_happened(w, LIFE_EV_CUT);
 }
 
 static void on_service_start(void *data, const struct service *svc,
@@ -88,19 +89,47 @@ static void on_service_start(void *data, const struct service *svc,
 	/* Busy starting others: this one is refused rather than waited for. */
 	if (r < 0)
 		broker_service_ready(w->broker, request, r);
+	else
+		w->starting++;
 }
 
 static void on_reload(void *data)
 {
 	const struct ipc_msg m = {.type = IPC_RELOAD};
 
-	say(data, &m);
+	worker_say(data, &m, -1);
+}
+
+static void on_upgrade(void *data)
+{
+	worker_say(data, &(struct ipc_msg){.type = IPC_UPGRADE}, -1);
+}
+
+static void on_keep(void *data, uint64_t number, int fd)
+{
+	const struct ipc_msg m = {
+		.type = IPC_KEEP,
+		.request = number,
+		.value = STATE_FD_STREAM,
+	};
+
+	worker_say(data, &m, fd);
+}
+
+static void on_drop(void *data, uint64_t number)
+{
+	worker_say(data, &(struct ipc_msg){.type = IPC_DROP, .request = number},
+		   -1);
 }
 
 static const struct broker_ops ops = {
 	.link_ended = on_link_ended,
 	.service_start = on_service_start,
 	.reload = on_reload,
+	.peer_up = worker_peer_up,
+	.upgrade = on_upgrade,
+	.keep = on_keep,
+	.drop = on_drop,
 };
 
 /* ---- what the supervisor says ---- */
@@ -174,6 +203,7 @@ static void on_link(struct worker *w, const struct ipc_msg *m, int fd)
 		close(w->link_fd);
 	}
 	w->link_fd = fd;
+	worker_happened(w, LIFE_EV_ATTACH);
 	broker_link_attach(w->broker, fd, BROKER_LINK_SOCKET);
 }
 
@@ -185,26 +215,73 @@ static void on_link_detail(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void on_service(struct worker *w, const struct ipc_msg *m, int fd)
 {
+	if (w->starting > 0)
+		w->starting--;
 	broker_service_ready(w->broker, m->request, fd >= 0 ? fd : m->value);
 }
 
 static void on_stop(struct worker *w, const struct ipc_msg *m, int fd)
 {
-	(void)m;
 	(void)fd;
 	w->stopping = true;
+	w->at_once = m->value != 0;
 	broker_quit(w->broker);
+}
+
+/* Not here: other callbacks of this turn still run. */
+static void on_hold(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	w->hold = true;
+	broker_quit(w->broker);
+}
+
+static void on_thaw(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	worker_happened(w, LIFE_EV_REFUSED);
+}
+
+static void on_upgrade_failed(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	broker_upgraded(w->broker, m->text);
+}
+
+/* All was given: the session is ours. */
+static void on_life(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	if (w->may_run || m->value < 0 || m->value >= LIFE_NUM)
+		return;
+	w->may_run = true;
+	if (w->adopt)
+		broker_upgraded(w->broker, NULL); /* who asked for it is here */
+	else
+		worker_take_left(w);
+	worker_set_life(w, (enum life)m->value);
 }
 
 static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 					    const struct ipc_msg *m, int fd) = {
-	[IPC_CONFIG] = on_config,   [IPC_CONFIG_FAILED] = on_config_failed,
-	[IPC_LINK] = on_link,       [IPC_LINK_DETAIL] = on_link_detail,
-	[IPC_SERVICE] = on_service, [IPC_STOP] = on_stop,
+	[IPC_CONFIG] = on_config,
+	[IPC_CONFIG_FAILED] = on_config_failed,
+	[IPC_LINK] = on_link,
+	[IPC_LINK_DETAIL] = on_link_detail,
+	[IPC_SERVICE] = on_service,
+	[IPC_STOP] = on_stop,
+	[IPC_BUS] = worker_on_bus,
+	[IPC_HOLD] = on_hold,
+	[IPC_THAW] = on_thaw,
+	[IPC_ADOPT] = worker_on_adopt,
+	[IPC_GIVE] = worker_on_give,
+	[IPC_LIFE] = on_life,
+	[IPC_UPGRADE_FAILED] = on_upgrade_failed,
 };
 
-/* Return: false if there is nothing more to read now. */
-static bool handle_one(struct worker *w)
+bool worker_hear(struct worker *w)
 {
 	struct ipc_msg m;
 	int fd = -1;
@@ -217,14 +294,12 @@ static bool handle_one(struct worker *w)
 	}
 	if (r == 1) {
 		handlers[m.type](w, &m, fd);
-		return !w->stopping;
+		return !w->stopping && !w->hold;
 	}
 	if (r == -EAGAIN)
 		return false;
-	if (r < 0) {
-		log_error("ev=supervisor-nonsense error=\"%s\"", strerror(-r));
-		w->status = EXIT_RUN;
-	}
+	if (r < 0)
+		worker_fail(w, "supervisor-nonsense", r);
 	/* Without a supervisor there is no way on; the next one starts clean.
 	 */
 	w->stopping = true;
@@ -238,8 +313,16 @@ static void on_pair(uv_poll_t *h, int status, int events)
 	(void)events;
 	struct worker *w = h->data;
 
-	while (handle_one(w))
+	while (worker_hear(w))
 		;
+}
+
+void worker_wait(struct worker *w, int ms)
+{
+	struct pollfd p = {.fd = WORKER_FD_PAIR, .events = POLLIN};
+
+	if (poll(&p, 1, ms) > 0)
+		worker_hear(w);
 }
 
 /* ---- life ---- */
@@ -269,11 +352,18 @@ static int make_broker(struct worker *w, const struct options *opt)
 		.control_fd = WORKER_FD_CONTROL,
 		.connect_fd = WORKER_FD_CONNECT,
 		.owner = geteuid(),
+		.session_mem = w->arena.mem,
+		.session_size = w->arena.size,
+		.session_left = w->arena.left,
+		.turn = &w->arena.head->turn,
+		.incoming = opt->incoming,
 		.ops = &ops,
 		.data = w,
 	};
 	int r = uv_loop_init(&w->loop);
 
+	if (r == 0)
+		r = worker_life_init(w);
 	if (r < 0)
 		return r;
 	r = broker_new(&w->broker, &w->loop, &cfg);
@@ -315,17 +405,22 @@ static int enter_sandbox(const struct options *opt)
 	return -1;
 }
 
-/* Nobody is served before policy is there. */
+/* Nobody is served before policy is there and the session is ours. */
 static void wait_for_config(struct worker *w)
 {
 	const struct ipc_msg ready = {.type = IPC_READY};
 
-	say(w, &ready);
-	while (!w->configured && !w->stopping && w->status == 0) {
-		struct pollfd p = {.fd = WORKER_FD_PAIR, .events = POLLIN};
+	worker_say(w, &ready, -1);
+	while (!(w->configured && w->may_run) && !w->stopping && w->status == 0)
+		worker_wait(w, -1);
+}
 
-		if (poll(&p, 1, -1) > 0)
-			handle_one(w);
+static void serve(struct worker *w)
+{
+	while (!w->stopping && w->status == 0) {
+		broker_run(w->broker);
+		if (w->hold)
+			worker_hold(w);
 	}
 }
 
@@ -346,6 +441,7 @@ static void say_goodbye(struct worker *w)
 static void clean_up(struct worker *w)
 {
 	broker_free(w->broker);
+	worker_life_close(w);
 	uv_close((uv_handle_t *)&w->pair, NULL);
 	while (uv_run(&w->loop, UV_RUN_DEFAULT) != 0)
 		; /* once more if it was told to stop */
@@ -354,9 +450,29 @@ static void clean_up(struct worker *w)
 		close(w->link_fd);
 }
 
+static int map_memory(struct worker *w)
+{
+	void *p = mmap(NULL, STATE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       WORKER_FD_STATE, 0);
+	int r;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	w->state = p;
+	r = arena_open(&w->arena, WORKER_FD_ARENA);
+	close(WORKER_FD_STATE);
+	close(WORKER_FD_ARENA);
+	return r;
+}
+
 int worker_run(const struct options *opt)
 {
-	struct worker w = {.link_fd = -1};
+	struct worker w = {
+		.link_fd = -1,
+		.bus = -1,
+		.adopt = opt->adopt,
+		.life = opt->incoming ? LIFE_INCOMING : LIFE_SERVING,
+	};
 	char name[96];
 	int r;
 
@@ -371,15 +487,19 @@ int worker_run(const struct options *opt)
 	log_init(name);
 	prctl(PR_SET_NAME, "vmchanneld-work");
 	syscall(SYS_close_range, (unsigned int)WORKER_FD_NUM, ~0u, 0u);
-	r = make_broker(&w, opt);
+	r = map_memory(&w);
+	if (r == 0)
+		r = make_broker(&w, opt);
 	if (r < 0)
 		return fail("broker", r);
 	r = opt->sandbox ? enter_sandbox(opt) : -1;
 	if (r >= 0)
 		return r;
 	wait_for_config(&w);
-	if (!w.stopping && w.status == 0)
-		broker_run(w.broker);
+	serve(&w);
+	/* The sockets are another worker's: not a byte, not a shutdown. */
+	if (w.at_once)
+		_exit(w.status);
 	if (w.stopping)
 		say_goodbye(&w);
 	clean_up(&w);

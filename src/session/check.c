@@ -60,7 +60,7 @@ static const char *check_slots(const struct vmc_session *s)
 	const struct link *ctl = session_at(s, s->at.ctl);
 	const struct link *evl = session_at(s, s->at.evl);
 	uint32_t used = 0, live = 0, peers = 0, asked = 0;
-	uint32_t chunks = 0, granted = 0, loans = 0;
+	uint32_t chunks = 0, granted = 0, loans = 0, waiting = 0;
 
 	for (uint32_t i = 0; i < s->cfg.max_streams; i++) {
 		const struct slot *sl = slot_at(s, i);
@@ -92,6 +92,8 @@ static const char *check_slots(const struct vmc_session *s)
 		if (bad)
 			return bad;
 		granted += credit_charge(s, sl);
+		if (sched_owner(session_sched(s), (uint16_t)i) != SCHED_NONE)
+			waiting += sl->q_len;
 	}
 	CHECK(used == s->n_slots_used, "slots: used count");
 	CHECK(live == s->n_streams, "slots: stream count");
@@ -99,7 +101,10 @@ static const char *check_slots(const struct vmc_session *s)
 	CHECK(chunks == s->chunks_used, "pool: chunk count");
 	CHECK(granted == s->pool_granted, "credit: sum of grants");
 	for (uint32_t i = 0; i < s->cfg.max_streams; i++)
-		loans += *credit_loans(s, (uint16_t)i);
+		loans += credit_account(s, (uint16_t)i)->loans;
+	for (uint32_t i = 0; i < s->cfg.max_streams; i++)
+		waiting -= credit_account(s, (uint16_t)i)->waiting;
+	CHECK(waiting == 0, "credit: sum of what waits");
 	CHECK(loans + s->cfg.max_streams * s->cfg.initial_window == granted,
 	      "credit: sum of loans");
 	CHECK(granted <= s->cfg.rx_pool, "credit: more granted than there is");

@@ -109,7 +109,7 @@ static bool build_slot(struct vmc_session *s, struct slot *sl, uint64_t now)
 	return true;
 }
 
-static struct reject *reject_at(const struct vmc_session *s, uint32_t i)
+struct reject *reject_at(const struct vmc_session *s, uint32_t i)
 {
 	return (struct reject *)session_at(s, s->at.rejects) +
 	       (i & (s->at.n_rejects - 1));

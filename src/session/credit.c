@@ -20,14 +20,20 @@
 
 /*
  * What an owner's streams have granted, their initial windows included, is at
- * most OWNER_NUM / OWNER_DEN of that plus what is free, so that n owners get
- * 2 / (2n + 1) each, however many streams they have, and whoever comes later
- * finds something. One bulk stream of a default host gets 213 KiB, more than
- * the guest may have in flight. Of several streams of an owner, each
- * has at most STREAM_NUM / STREAM_DEN of what the others leave.
+ * most LIMIT_NUM / LIMIT_DEN of that plus what is free, so that whoever comes
+ * later finds something. Of that limit, SHARE_NUM / SHARE_DEN are for what
+ * moves: the owner's share, the same for a lone stream and for many. The rest
+ * is there because bytes that wait for a reader that stopped cannot be taken
+ * back: they count against the limit, not against the share, and the owner's
+ * next stream gets SHARE_NUM / SHARE_DEN of what is left of the limit, a window
+ * worth its name. One bulk stream of a default host gets 142 KiB, more than the
+ * guest may have in flight. Of several streams of an owner, each has at most
+ * STREAM_NUM / STREAM_DEN of what the others leave of the share.
  */
-#define OWNER_NUM  2u
-#define OWNER_DEN  3u
+#define LIMIT_NUM  2u
+#define LIMIT_DEN  3u
+#define SHARE_NUM  2u
+#define SHARE_DEN  3u
 #define STREAM_NUM 7u
 #define STREAM_DEN 8u
 /* CREDIT is due when this part of the window was taken. */
@@ -49,22 +55,45 @@ void credit_open(struct vmc_session *s, struct slot *sl)
 	sl->held = s->cfg.initial_window;
 }
 
-/* What the streams of an owner have on loan, all together. */
-uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner)
+struct account *credit_account(const struct vmc_session *s, uint16_t owner)
 {
-	return (uint32_t *)session_at(s, s->at.loans) + owner;
+	return (struct account *)session_at(s, s->at.accounts) + owner;
+}
+
+static struct account *account_of(const struct vmc_session *s,
+				  const struct slot *sl)
+{
+	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
+
+	return owner == SCHED_NONE ? NULL : credit_account(s, owner);
+}
+
+void credit_waits(struct vmc_session *s, const struct slot *sl, uint32_t n)
+{
+	struct account *a = account_of(s, sl);
+
+	if (a)
+		a->waiting += n;
+}
+
+void credit_taken(struct vmc_session *s, const struct slot *sl, uint32_t n)
+{
+	struct account *a = account_of(s, sl);
+
+	if (a)
+		a->waiting -= n;
 }
 
 static void set_held(struct vmc_session *s, struct slot *sl, uint32_t held)
 {
-	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
+	struct account *a = account_of(s, sl);
 	uint32_t change = credit_charge(s, sl);
 
 	sl->held = held;
 	change = credit_charge(s, sl) - change;
 	s->pool_granted += change;
-	if (owner != SCHED_NONE)
-		*credit_loans(s, owner) += change;
+	if (a)
+		a->loans += change;
 }
 
 void credit_close(struct vmc_session *s, struct slot *sl)
@@ -73,22 +102,49 @@ void credit_close(struct vmc_session *s, struct slot *sl)
 	set_held(s, sl, 0);
 }
 
+bool credit_restore(struct vmc_session *s, struct slot *sl, uint32_t window)
+{
+	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
+	uint32_t out = (uint32_t)(sl->rx_limit - sl->rx_read);
+	uint32_t most = s->cfg.initial_window;
+
+	/* Lent is only to an owner. */
+	if (owner != SCHED_NONE)
+		most += s->cfg.rx_pool - s->pool_granted;
+	if (out > most)
+		return false;
+	sl->window = min_u32(max_u32(window, s->cfg.initial_window),
+			     s->cfg.max_window);
+	set_held(s, sl, out);
+	return true;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 /* What the stream may have granted in all, as things are. */
 static uint32_t share(const struct vmc_session *s, const struct slot *sl)
 {
 	uint16_t owner = sched_owner(session_sched(s), slot_index(s, sl));
-	uint32_t own = credit_charge(s, sl);
-	uint64_t all, most;
+	uint64_t all, others, moving, limit, most;
+	const struct account *a;
 	uint32_t n;
 
 	if (owner == SCHED_NONE)
 		return s->cfg.initial_window;
+	a = credit_account(s, owner);
 	n = sched_owner_streams(session_sched(s), owner);
-	all = *credit_loans(s, owner) + (uint64_t)n * s->cfg.initial_window;
-	most = (s->cfg.rx_pool - s->pool_granted + all) * OWNER_NUM / OWNER_DEN;
-	most = most > all - own ? most - (all - own) : 0;
+	all = a->loans + (uint64_t)n * s->cfg.initial_window;
+	others = all - credit_charge(s, sl);
+	moving = less(others, a->waiting - sl->q_len);
+	limit = (s->cfg.rx_pool - s->pool_granted + all) * LIMIT_NUM /
+		LIMIT_DEN;
+	most = less(limit * SHARE_NUM / SHARE_DEN, moving);
 	if (n > 1)
 		most = most * STREAM_NUM / STREAM_DEN;
+	most = min_u64(most, less(limit, others) * SHARE_NUM / SHARE_DEN);
 	return max_u32((uint32_t)min_u64(sl->window, most),
 		       s->cfg.initial_window);
 }

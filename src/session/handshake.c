@@ -39,7 +39,9 @@ static void snapshot(struct vmc_session *s)
 		.max_streams = s->cfg.max_streams,
 		.max_names = s->cfg.max_names,
 		.inflight_bytes = s->cfg.inflight_bytes,
+		.explain = s->explain,
 	};
+	s->explained = true;
 	if (s->cfg.grease) {
 		s->mine.grease_type =
 			(uint16_t)(0x7000 | (s->entropy[0] & 0xfff));
@@ -253,16 +255,43 @@ static uint8_t decide(const struct vmc_session *s, const struct hello *h)
 				      : HELLO_VERDICT_ROLLBACK;
 }
 
+void vmc_session_explain(struct vmc_session *s, unsigned int reason)
+{
+	s->explain = (uint16_t)reason;
+	s->explained = false;
+}
+
+void explain_done(struct vmc_session *s)
+{
+	if (s->explained)
+		s->explain = 0;
+}
+
+/* @reason, or what the peer has to say about it. */
+static unsigned int explained_by(const struct hello *peer, unsigned int reason)
+{
+	switch (peer->explain) {
+	case VMC_REASON_ROLLBACK:
+	case VMC_REASON_CLONED:
+	case VMC_REASON_MIGRATED:
+	case VMC_REASON_DAEMON_LOST:
+		return peer->explain;
+	default:
+		return reason;
+	}
+}
+
 /* Why a session that was there cannot go on. */
 static unsigned int lost_reason(const struct vmc_session *s)
 {
 	if (s->peer.instance != s->peer_instance)
-		return s->cfg.role == VMC_ROLE_HOST ? VMC_REASON_AGENT_LOST
-						    : VMC_REASON_DAEMON_LOST;
+		return s->cfg.role == VMC_ROLE_HOST
+			       ? VMC_REASON_AGENT_LOST
+			       : explained_by(&s->peer, VMC_REASON_DAEMON_LOST);
 	if (s->verdict == HELLO_VERDICT_ROLLBACK ||
 	    s->peer.verdict == HELLO_VERDICT_ROLLBACK)
 		return VMC_REASON_ROLLBACK;
-	return VMC_REASON_SESSION_LOST;
+	return explained_by(&s->peer, VMC_REASON_SESSION_LOST);
 }
 
 enum key_use {

@@ -54,14 +54,24 @@ put_fixed(struct wr *w, const struct hello *h, uint16_t len)
 	wr_u32(w, 0);
 }
 
+#define EXPLAIN_LEN 4u
+
 size_t wire_put_hello(uint8_t dst[HELLO_OURS], const struct hello *h)
 {
 	struct wr w = wr_init(dst, HELLO_OURS);
 	size_t len = HELLO_FIXED;
 
+	if (h->explain)
+		len += 4 + EXPLAIN_LEN;
 	if (h->grease_type)
 		len += 4 + sizeof(h->grease);
 	put_fixed(&w, h, (uint16_t)len);
+	if (h->explain) {
+		wr_u16(&w, HELLO_TLV_EXPLAIN);
+		wr_u16(&w, EXPLAIN_LEN);
+		wr_u16(&w, h->explain);
+		wr_u16(&w, 0);
+	}
 	if (h->grease_type) {
 		wr_u16(&w, h->grease_type);
 		wr_u16(&w, sizeof(h->grease));
@@ -72,16 +82,29 @@ size_t wire_put_hello(uint8_t dst[HELLO_OURS], const struct hello *h)
 	return len;
 }
 
-/* Version 1 defines no TLV: all are unknown. */
+/* Once at most, and not for nothing. */
+static bool get_explain(struct rd *r, uint16_t len, struct hello *ret)
+{
+	if (len != EXPLAIN_LEN || ret->explain)
+		return false;
+	ret->explain = rd_u16(r);
+	return rd_u16(r) == 0 && ret->explain;
+}
+
 static bool get_tlvs(struct rd *r, struct hello *ret)
 {
 	for (unsigned int n = 0; r->left; n++) {
 		uint16_t type = rd_u16(r);
 		uint16_t len = rd_u16(r);
 
-		if (!rd_bytes(r, len) && r->bad)
+		if (r->bad || n == HELLO_TLVS_MAX)
 			return false;
-		if (n == HELLO_TLVS_MAX)
+		if (type == HELLO_TLV_EXPLAIN) {
+			if (!get_explain(r, len, ret))
+				return false;
+			continue;
+		}
+		if (!rd_bytes(r, len) && r->bad)
 			return false;
 		if (type >= HELLO_TLV_MUST)
 			ret->tlv_refused = true;

@@ -100,6 +100,9 @@
 /* Per-frame overhead that the scheduler charges besides the bytes. */
 #define SCHED_FRAME_COST 64u
 
+/* Stream ids end here, then a new session is due: after 2^30 opens. */
+#define ID_MAX 0x7fffffffu
+
 /* ---- parts ------------------------------------------------------------- */
 
 enum slot_bits {
@@ -158,6 +161,12 @@ struct slot {
 	char name[VMC_NAME_MAX];
 };
 
+/* Credit of an owner's streams, all together. */
+struct account {
+	uint32_t loans;   /* held beyond the initial windows */
+	uint32_t waiting; /* bytes in the pool */
+};
+
 enum name_bits {
 	NAME_USED = 0x01,
 	NAME_WANT = 0x02,  /* local: owes ADVERTISE (or WITHDRAW if gone) */
@@ -199,9 +208,10 @@ enum stage_kind {
 };
 
 struct vmc_session {
+	uint64_t build; /* session_build() of who made the block */
 	struct vmc_session_config cfg;
 	struct layout {
-		uint32_t slots, hash, ctl, evl, sched, loans;
+		uint32_t slots, hash, ctl, evl, sched, accounts;
 		uint32_t names_local, names_peer, rejects;
 		uint32_t frames, units, ring, input, chunks, chunk_next;
 		uint32_t total;
@@ -235,6 +245,8 @@ struct vmc_session {
 	struct hello peer;
 	struct hello mine; /* as it was when this handshake began */
 	uint64_t tx_seed, rx_seed;
+	uint16_t explain;
+	bool explained; /* .mine says it */
 
 	/* standing still (freeze.c) */
 	bool frozen;   /* nothing passes to or from applications */
@@ -415,6 +427,7 @@ void control_build(struct vmc_session *s, uint64_t now);
 bool control_pending(const struct vmc_session *s);
 /* The peer ended a stream that we were about to reject. */
 void control_unreject(struct vmc_session *s, uint32_t id);
+struct reject *reject_at(const struct vmc_session *s, uint32_t i);
 void control_reject(struct vmc_session *s, uint32_t id, unsigned int reason);
 void slot_want(struct vmc_session *s, struct slot *sl, unsigned int want);
 
@@ -436,6 +449,18 @@ struct rx_frame {
 	uint64_t now;
 };
 
+/* A row of frames.def. */
+struct frame_row {
+	uint8_t type, flags;
+	bool on_stream;
+	uint16_t min, max; /* bytes of payload */
+	void (*handler)(struct vmc_session *s, const struct rx_frame *f,
+			struct vmc_event *ev);
+};
+
+/* NULL if this version does not know @type. */
+const struct frame_row *frame_row_of(uint8_t type);
+
 #define FRAME(name, type, flags, stream, min, max, handler)           \
 	void handler(struct vmc_session *s, const struct rx_frame *f, \
 		     struct vmc_event *ev);
@@ -449,10 +474,17 @@ void on_hello(struct vmc_session *s, const struct hello *h, uint64_t now);
 void hello_make(const struct vmc_session *s, struct hello *ret, uint8_t kind);
 /* May more than a HELLO be written, though nobody is known to read? */
 bool pipe_has_room(const struct vmc_session *s);
+/* The peer is up as well: it has heard what was to be explained. */
+void explain_done(struct vmc_session *s);
 void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);
 uint64_t handshake_deadline(const struct vmc_session *s);
+
+/* ---- adopt.c ----------------------------------------------------------- */
+
+/* The same for programs that lay a block out alike. */
+uint64_t session_build(void);
 
 /* ---- freeze.c ---------------------------------------------------------- */
 
@@ -478,6 +510,11 @@ void slot_settle(struct vmc_session *s, struct slot *sl);
 /* Abort: RESET to the peer, END to the application. */
 void slot_abort(struct vmc_session *s, struct slot *sl, unsigned int reason);
 
+/* ---- streams.c --------------------------------------------------------- */
+
+/* An id of the peer's side that it has used, or of ours that we have. */
+bool stream_was_used(const struct vmc_session *s, uint32_t id);
+
 /* ---- pool.c ------------------------------------------------------------ */
 
 void pool_init(struct vmc_session *s);
@@ -490,10 +527,16 @@ uint8_t *pool_chunk(const struct vmc_session *s, uint16_t chunk);
 /* ---- credit.c ---------------------------------------------------------- */
 
 uint32_t credit_charge(const struct vmc_session *s, const struct slot *sl);
-uint32_t *credit_loans(const struct vmc_session *s, uint16_t owner);
+/* By number of the owner (sched.h). */
+struct account *credit_account(const struct vmc_session *s, uint16_t owner);
+/* @n more bytes of @sl wait in the pool, or were taken out of it. */
+void credit_waits(struct vmc_session *s, const struct slot *sl, uint32_t n);
+void credit_taken(struct vmc_session *s, const struct slot *sl, uint32_t n);
 void credit_open(struct vmc_session *s, struct slot *sl);
 void credit_close(struct vmc_session *s, struct slot *sl);
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n);
+/* After rx_read and rx_limit were set; false: the pool has not that much. */
+bool credit_restore(struct vmc_session *s, struct slot *sl, uint32_t window);
 /* The limit that a CREDIT built now announces; 0: none is due. */
 uint64_t credit_due(const struct vmc_session *s, const struct slot *sl);
 /* It is built. */
@@ -505,6 +548,9 @@ struct name_entry *name_local(const struct vmc_session *s, uint32_t i);
 struct name_entry *name_peer(const struct vmc_session *s, uint32_t i);
 void names_restart(struct vmc_session *s);
 bool names_purge_next(struct vmc_session *s, struct vmc_event *ev);
+/* A name of a saved state. Return: 0, VMC_ERR_BLOB (twice), VMC_ERR_LIMIT */
+int names_restore(struct vmc_session *s, bool ours, const char *name,
+		  size_t len, uint32_t flags);
 bool names_build(struct vmc_session *s, uint64_t now);
 
 #endif /* SESSION_INTERNAL_H */

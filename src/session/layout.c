@@ -4,8 +4,12 @@
 
 #include <string.h>
 
-/* What the host keeps must serialise into this (dbus-vmstate). */
-#define STATE_MAX (1024u * 1024u)
+#include "session/saved.h"
+
+/* In the ring, of a frame without DATA: a header and a small payload. */
+#define FRAME_ROOM (WIRE_HEADER + 8u)
+/* What a broker adds to the saved state: docs/continuity.md, section 3.1. */
+#define BROKER_SHARE (144u * 1024u)
 
 #define HOST_STREAMS 256u
 /* 36 KiB of the state; each name that comes is looked for in all of them. */
@@ -18,15 +22,14 @@
 #define GUEST_WINDOW 4096u
 #define HOST_FRAMES  2048u /* frames_for(HOST_INFLIGHT) */
 
-_Static_assert(sizeof(struct vmc_session) + HOST_STREAMS * sizeof(struct slot) +
-			       2 * HOST_NAMES * sizeof(struct name_entry) +
-			       HOST_STREAMS * sizeof(struct reject) +
-			       HOST_FRAMES * (sizeof(struct frame_meta) +
-					      WIRE_HEADER) +
-			       HOST_INFLIGHT + FRESH_BYTES + VMC_MAX_FRAME +
-			       VMC_MAX_FRAME + HOST_POOL <
-		       STATE_MAX,
-	       "all state of a host session serialises below 1 MiB");
+#define HOST_RING                                                 \
+	(HOST_INFLIGHT + FRESH_BYTES + HOST_FRAMES * FRAME_ROOM + \
+	 2 * VMC_MAX_FRAME)
+
+_Static_assert(SAVED_MAX(HOST_STREAMS, HOST_POOL, HOST_RING, HOST_NAMES) +
+			       BROKER_SHARE <=
+		       VMC_STATE_MAX,
+	       "all state of a host's session fits what QEMU carries");
 
 void vmc_session_config_default(struct vmc_session_config *ret_cfg,
 				enum vmc_role role)
@@ -142,7 +145,7 @@ void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 	l->n_chunks = c->rx_pool / l->chunk_size + 2 * c->max_streams;
 	/* Payload, headers, and what is lost at the end when it wraps. */
 	l->ring_size = c->inflight_bytes + FRESH_BYTES +
-		       l->n_frames * (WIRE_HEADER + 8) + 2 * c->max_frame;
+		       l->n_frames * FRAME_ROOM + 2 * c->max_frame;
 	l->input_size = 4 * c->max_frame;
 
 	place(&t, 1, sizeof(struct vmc_session));
@@ -151,7 +154,7 @@ void layout_compute(struct layout *ret, const struct vmc_session_config *cfg)
 	l->ctl = place(&t, c->max_streams, sizeof(struct link));
 	l->evl = place(&t, c->max_streams, sizeof(struct link));
 	l->sched = place(&t, 1, sched_size(c->max_streams));
-	l->loans = place(&t, c->max_streams, sizeof(uint32_t));
+	l->accounts = place(&t, c->max_streams, sizeof(struct account));
 	l->names_local = place(&t, c->max_names, sizeof(struct name_entry));
 	l->names_peer = place(&t, c->max_names, sizeof(struct name_entry));
 	l->rejects = place(&t, l->n_rejects, sizeof(struct reject));

@@ -205,6 +205,28 @@ bool names_build(struct vmc_session *s, uint64_t now)
 	return true;
 }
 
+int names_restore(struct vmc_session *s, bool ours, const char *name,
+		  size_t len, uint32_t flags)
+{
+	struct name_entry *table = ours ? name_local(s, 0) : name_peer(s, 0);
+	struct name_entry *unused;
+
+	if (find(s, table, name, len, &unused))
+		return VMC_ERR_BLOB;
+	if (!unused)
+		return VMC_ERR_LIMIT;
+	fill(unused, name, len, flags);
+	if (!ours) {
+		s->n_names_peer++;
+		return 0;
+	}
+	/* Nobody here offers it yet. */
+	unused->bits |= NAME_KNOWN | NAME_GONE | NAME_WANT;
+	s->n_names_known++;
+	s->names_want = true;
+	return 0;
+}
+
 /* ---- frames of the peer -------------------------------------------------- */
 
 static void tell(struct vmc_event *ev, enum vmc_event_type type,

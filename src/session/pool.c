@@ -65,6 +65,7 @@ void pool_append(struct vmc_session *s, struct slot *sl, const uint8_t *p,
 {
 	uint32_t size = s->at.chunk_size;
 
+	credit_waits(s, sl, n);
 	while (n) {
 		uint32_t at = (sl->q_off + sl->q_len) % size;
 		uint32_t some = min_u32(n, size - at);
@@ -82,6 +83,7 @@ void pool_drop(struct vmc_session *s, struct slot *sl, uint32_t n)
 {
 	uint32_t size = s->at.chunk_size;
 
+	credit_taken(s, sl, n);
 	while (n) {
 		uint32_t some = min_u32(n, size - sl->q_off);
 

@@ -12,14 +12,6 @@
 #include "base/hash.h"
 #include "session/internal.h"
 
-struct frame_row {
-	uint8_t type, flags;
-	bool on_stream;
-	uint16_t min, max;
-	void (*handler)(struct vmc_session *s, const struct rx_frame *f,
-			struct vmc_event *ev);
-};
-
 static const struct frame_row rows[] = {
 #define FRAME(name, type, flags, stream, min, max, handler) \
 	{(type), (flags), (stream), (min), (max), (handler)},
@@ -30,7 +22,7 @@ static const struct frame_row rows[] = {
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 /* DATA first: it is nearly all there is. */
-static const struct frame_row *row_of(uint8_t type)
+const struct frame_row *frame_row_of(uint8_t type)
 {
 	for (size_t i = 0; i < N_ROWS; i++) {
 		if (rows[i].type == type)
@@ -166,7 +158,7 @@ static void count_for_ack(struct vmc_session *s, const struct wire_header *h,
 static void dispatch(struct vmc_session *s, const struct rx_frame *f,
 		     struct vmc_event *ev)
 {
-	const struct frame_row *row = row_of(f->h.type);
+	const struct frame_row *row = frame_row_of(f->h.type);
 
 	if (!control_allowed(s, &f->h, f->now)) {
 		s->st.limit_control++;
@@ -247,6 +239,7 @@ static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 		return lost(s, &s->st.bad_payload, now);
 	if (!tx_acked(s, f.h.ack, now) || !sequence_ok(s, &f.h, now))
 		return lost(s, &s->st.bad_sequence, now);
+	explain_done(s);
 	dispatch(s, &f, ev);
 	return true;
 }

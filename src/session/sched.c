@@ -253,6 +253,18 @@ uint16_t sched_owner(const struct sched *sc, uint16_t i)
 	return node->weight ? node->owner : (uint16_t)SCHED_NONE;
 }
 
+uint64_t sched_key(const struct sched *sc, uint16_t i)
+{
+	const struct fq_node *node = &stream_nodes(sc)[i];
+
+	return node->weight ? owners_of(sc)[node->owner].key : 0;
+}
+
+unsigned int sched_weight(const struct sched *sc, uint16_t i)
+{
+	return stream_nodes(sc)[i].weight;
+}
+
 uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner)
 {
 	return owners_of(sc)[owner].n_streams;
@@ -261,6 +273,59 @@ uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner)
 bool sched_is_fresh(const struct sched *sc, uint16_t i)
 {
 	return stream_nodes(sc)[i].where == FQ_FRESH;
+}
+
+/* Members of both lists; more than @n if one of them is not a list. */
+static uint32_t fq_count(const struct fq *q, const struct fq_node *nodes,
+			 const struct link *links, uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (int fresh = 0; fresh < 2; fresh++) {
+		const struct list *l = fresh ? &q->fresh : &q->old;
+		uint16_t prev = LIST_NIL;
+
+		for (uint16_t i = l->first; i != LIST_NIL; i = links[i].next) {
+			if (i >= n || links[i].prev != prev || count == n ||
+			    nodes[i].where != (fresh ? FQ_FRESH : FQ_OLD))
+				return n + 1;
+			prev = i;
+			count++;
+		}
+		if (prev != l->last)
+			return n + 1;
+	}
+	return count;
+}
+
+/* A member that waits without a weight would be waited for without end. */
+static bool node_fits(const struct fq_node *node, uint32_t n)
+{
+	return node->owner < n && (node->where == FQ_ABSENT || node->weight);
+}
+
+bool sched_fits(const struct sched *sc, uint32_t n)
+{
+	const struct fq_node *nodes = stream_nodes(sc);
+	const struct fq_node *onodes = owner_nodes(sc);
+	uint32_t streams = 0, placed = 0, owners_placed = 0;
+
+	if (sc->n != n || sc->quantum < 1)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct owner *ow = &owners_of(sc)[i];
+
+		if (!node_fits(&nodes[i], n) || !node_fits(&onodes[i], n))
+			return false;
+		placed += nodes[i].where != FQ_ABSENT;
+		owners_placed += onodes[i].where != FQ_ABSENT;
+		if (ow->n_streams)
+			streams += fq_count(&ow->streams, nodes,
+					    stream_links(sc), n);
+	}
+	return streams == placed &&
+	       fq_count(&sc->owners, onodes, owner_links(sc), n) ==
+		       owners_placed;
 }
 
 static const char *check_node(const struct sched *sc,

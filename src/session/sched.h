@@ -52,11 +52,20 @@ void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes);
  * SCHED_NONE if @i is not there */
 uint16_t sched_owner(const struct sched *sc, uint16_t i);
 
+/* sched_key() - the owner's number as sched_add() was given it, sched_weight()
+ * - the weight; 0 if @i is not there */
+uint64_t sched_key(const struct sched *sc, uint16_t i);
+unsigned int sched_weight(const struct sched *sc, uint16_t i);
+
 /* sched_owner_streams() - how many streams owner number @owner has */
 uint16_t sched_owner_streams(const struct sched *sc, uint16_t owner);
 
 /* sched_is_fresh() - is @i in its first turn after having been idle? */
 bool sched_is_fresh(const struct sched *sc, uint16_t i);
+
+/* sched_fits() - may it be followed without leaving its memory or going round
+ * in circles? For memory that somebody else left; else it is given. */
+bool sched_fits(const struct sched *sc, uint32_t n);
 
 /* sched_check() - NULL, or which invariant is broken */
 const char *sched_check(const struct sched *sc);

@@ -13,6 +13,7 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 	if (!need || size < need || (uintptr_t)mem % 64)
 		return VMC_ERR_INVAL;
 	memset(s, 0, sizeof(*s));
+	s->build = session_build();
 	s->cfg = *cfg;
 	layout_compute(&s->at, cfg);
 	memset(slot_at(s, 0), 0, cfg->max_streams * sizeof(struct slot));
@@ -29,7 +30,8 @@ int vmc_session_init(struct vmc_session **ret, void *mem, size_t size,
 		list_append(session_at(s, s->at.ctl), &s->free_slots,
 			    (uint16_t)i);
 	sched_init(session_sched(s), cfg->max_streams, cfg->max_frame);
-	memset(credit_loans(s, 0), 0, cfg->max_streams * sizeof(uint32_t));
+	memset(credit_account(s, 0), 0,
+	       cfg->max_streams * sizeof(struct account));
 	pool_init(s);
 	s->pool_granted = cfg->max_streams * cfg->initial_window;
 	s->max_frame = cfg->max_frame;

@@ -4,9 +4,6 @@
 
 #include "session/internal.h"
 
-/* Ids end here, then a new session is due; reached after 2^30 opens. */
-#define ID_MAX 0x7fffffffu
-
 int vmc_stream_open(struct vmc_session *s, vmc_stream *ret, const char *name,
 		    uint32_t flags, const struct vmc_principal *who,
 		    uint64_t owner, unsigned int weight, uint64_t now)
@@ -89,6 +86,8 @@ int vmc_stream_accept(struct vmc_session *s, vmc_stream h, uint64_t owner,
 	sl->bits |= SL_ACCEPTED;
 	s->n_unanswered--;
 	sched_add(session_sched(s), slot_index(s, sl), owner, weight);
+	/* What came before it had an owner. */
+	credit_waits(s, sl, sl->q_len);
 	slot_want(s, sl, WANT_ACCEPT);
 	if (sl->bits & SL_TX_END)
 		slot_want(s, sl, WANT_FIN);
@@ -295,8 +294,7 @@ int vmc_stream_get_info(const struct vmc_session *s, vmc_stream h,
 /* ---- frames of the peer ---------------------------------------------------
  */
 
-/* An id of the peer's side that it has used, or of ours that we have. */
-static bool was_used(const struct vmc_session *s, uint32_t id)
+bool stream_was_used(const struct vmc_session *s, uint32_t id)
 {
 	bool ours = (id & 1) == (s->next_id & 1);
 
@@ -308,7 +306,7 @@ static struct slot *target(struct vmc_session *s, const struct rx_frame *f)
 {
 	struct slot *sl = slot_by_id(s, f->h.stream);
 
-	if (!sl && !was_used(s, f->h.stream))
+	if (!sl && !stream_was_used(s, f->h.stream))
 		session_violation(s, VMC_REASON_PROTOCOL, f->now);
 	return sl;
 }

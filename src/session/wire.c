@@ -35,11 +35,8 @@ void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed)
 	le64_put(dst + H_CHECK, hash64_seed(dst, H_CHECK, seed));
 }
 
-bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
-		     struct wire_header *ret)
+void wire_peek_header(const uint8_t src[WIRE_HEADER], struct wire_header *ret)
 {
-	if (le64_get(src + H_CHECK) != hash64_seed(src, H_CHECK, seed))
-		return false;
 	ret->type = src[H_TYPE];
 	ret->flags = src[H_FLAGS];
 	ret->len = le16_get(src + H_LEN);
@@ -47,6 +44,14 @@ bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
 	ret->seq = le32_get(src + H_SEQ);
 	ret->ack = le32_get(src + H_ACK);
 	ret->hash = le64_get(src + H_HASH);
+}
+
+bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
+		     struct wire_header *ret)
+{
+	if (le64_get(src + H_CHECK) != hash64_seed(src, H_CHECK, seed))
+		return false;
+	wire_peek_header(src, ret);
 	return true;
 }
 

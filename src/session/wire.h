@@ -48,6 +48,8 @@ static inline bool wire_is_sequenced(uint8_t type)
 void wire_put_header(uint8_t dst[WIRE_HEADER], const struct wire_header *h);
 /* wire_stamp() - fill in what depends on the moment and the attach */
 void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed);
+/* wire_peek_header() - of a frame of our own: nothing is checked */
+void wire_peek_header(const uint8_t src[WIRE_HEADER], struct wire_header *ret);
 /* wire_get_header() - false: the check fails under @seed */
 bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,
 		     struct wire_header *ret);
@@ -88,9 +90,11 @@ bool wire_get_withdraw(const uint8_t *src, size_t n, struct wire_name *ret);
 #define HELLO_FIXED     152u
 #define HELLO_MAX       1024u
 /* The longest that this version sends. */
-#define HELLO_OURS     (HELLO_FIXED + 12u)
+#define HELLO_OURS     (HELLO_FIXED + 12u + 8u)
 #define HELLO_TLVS_MAX 32u     /* TLVs in one HELLO */
 #define HELLO_TLV_MUST 0x8000u /* from here on: unknown = refuse */
+/* The TLV that version 1 knows: u16 reason, u16 0. */
+#define HELLO_TLV_EXPLAIN 1u
 /* After a cut the peer's parser may wait for this much of a torn frame. */
 #define HELLO_PREAMBLE (VMC_MAX_FRAME + WIRE_HEADER)
 
@@ -121,6 +125,9 @@ struct hello {
 	uint64_t features_offered, features_required;
 	uint32_t max_frame, initial_window, max_streams, max_names;
 	uint32_t inflight_bytes;
+	/* Why the other's streams end should a new session begin; enum
+	 * vmc_reason, 0: not said. */
+	uint16_t explain;
 	/* from the TLVs, receiving */
 	uint32_t tlvs_ignored;
 	bool tlv_refused; /* a mandatory one that we do not know */

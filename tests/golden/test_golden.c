@@ -158,6 +158,14 @@ static size_t make_hello(uint8_t *p, uint8_t kind, bool tlv)
 	return wire_put_hello(p, &h);
 }
 
+static size_t make_explained(uint8_t *p)
+{
+	struct hello h = hello_case;
+
+	h.explain = VMC_REASON_MIGRATED;
+	return wire_put_hello(p, &h);
+}
+
 /* Case number @i into @p; NULL after the last. */
 static const char *make(size_t i, uint8_t *p, size_t *ret_len)
 {
@@ -175,6 +183,9 @@ static const char *make(size_t i, uint8_t *p, size_t *ret_len)
 	case 2:
 		*ret_len = make_hello(p, HELLO_KIND_HELLO, true);
 		return "HELLO_TLV";
+	case 3:
+		*ret_len = make_explained(p);
+		return "HELLO_EXPLAIN";
 	default:
 		return NULL;
 	}
@@ -290,6 +301,11 @@ static void hello_decodes_to_what_was_encoded(void **state)
 	make_hello(bytes, HELLO_KIND_HELLO, true);
 	assert_int_equal(wire_get_hello(bytes, MAX, &h, &len), HELLO_OK);
 	assert_int_equal(h.tlvs_ignored, 1);
+	assert_int_equal(h.explain, 0);
+	make_explained(bytes);
+	assert_int_equal(wire_get_hello(bytes, MAX, &h, &len), HELLO_OK);
+	assert_int_equal(h.explain, VMC_REASON_MIGRATED);
+	assert_int_equal(h.tlvs_ignored, 0);
 }
 
 int main(int argc, char **argv)

@@ -223,7 +223,7 @@ static void ids_read_back(void **state)
 		"76543210-1",
 		"01234567-99999999999999999999",
 	};
-	struct broker b = {.instance_text = "0123456789abcdef"};
+	struct broker b = {.id_text = "0123456789abcdef"};
 	char id[STREAM_ID_MAX];
 
 	(void)state;

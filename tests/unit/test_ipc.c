@@ -44,8 +44,6 @@ static const struct {
 	  .caller = "guest:4294967295",
 	  .stream = "00ff-12"}},
 	{WRK, false, {.type = IPC_RELOAD}},
-	{SUP, true, {.type = IPC_STATE, .size = 1u << 20}},
-	{SUP, true, {.type = IPC_ARENA, .value = 1, .size = 4096}},
 	{SUP, true, {.type = IPC_BUS}},
 	{SUP, false, {.type = IPC_HOLD}},
 	{SUP, false, {.type = IPC_THAW}},
@@ -54,7 +52,7 @@ static const struct {
 	{WRK, false, {.type = IPC_UPGRADE}},
 	{WRK, false, {.type = IPC_HELD, .value = -5, .size = 80}},
 	{WRK, false, {.type = IPC_ADOPTED, .value = -22}},
-	{WRK, true, {.type = IPC_KEEP, .request = 7, .value = IPC_GIVE_STREAM}},
+	{WRK, true, {.type = IPC_KEEP, .request = 7, .value = 1}},
 	{WRK, false, {.type = IPC_DROP, .request = 7}},
 	{WRK, false, {.type = IPC_MOVED}},
 };
@@ -64,7 +62,7 @@ static const struct {
 	bool fd;
 	struct ipc_msg m;
 } both[] = {
-	{true, {.type = IPC_GIVE, .request = 9, .value = IPC_GIVE_LISTEN}},
+	{true, {.type = IPC_GIVE, .request = 9, .value = 2}},
 	{false, {.type = IPC_LIFE, .value = 2}},
 };
 

@@ -41,7 +41,8 @@ static const struct {
 	{S(INCOMING), EV(SAVE), S(FENCED), COPY},
 	{S(FENCED), EV(SAVE), S(FENCED), COPY},
 	{S(AWAY), EV(SAVE), S(AWAY), LIFE_DO_NOTHING},
-	{S(HELD), EV(SAVE), S(HELD), LIFE_DO_HELD},
+	/* It waits for the successor, or for the roll-back. */
+	{S(HELD), EV(SAVE), NEVER, NO},
 	{S(SERVING), EV(PROBE), NEVER, NO},
 	{S(INCOMING), EV(PROBE), NEVER, NO},
 	{S(FENCED), EV(PROBE), S(FENCED), LIFE_DO_RESYNC},
