@@ -60,11 +60,11 @@ class Host:
     disk: a qcow2 image, for snapshots
     """
 
-    def __init__(self, t, number, incoming=False, state=False, daemon=True,
+    def __init__(self, t, top, number, incoming=False, state=False, daemon=True,
                  raw=False, args=(), disk=None, tap=False):
         self.t = t
         self.tap = None
-        self.dir = os.path.join(t.dir, f"h{number}")
+        self.dir = os.path.join(top, f"h{number}")
         os.makedirs(self.dir, exist_ok=True)
         self.address = "unix:" + os.path.join(self.dir, "mig")
         self.raw = os.path.join(self.dir, "raw")
@@ -94,7 +94,7 @@ class Host:
         t.keep(self)
         if incoming is True:
             incoming = self.address
-        self.vm = VM(t.dir, "vm", folder=f"h{number}", memory=MEMORY,
+        self.vm = VM(top, "vm", folder=f"h{number}", memory=MEMORY,
                      incoming=incoming, args=args)
         t.vms.append(self.vm)
         if tap:
@@ -128,20 +128,27 @@ def stamp(event):
 
 class Journey:
     """A guest that moves; .here is where it is. More in Host."""
+    made = 0
 
     def __init__(self, t, seed, **options):
         self.t = t
         self.random = random.Random(seed)
         self.options = options
         self.hops = 0
-        self.here = self._host(False)
+        Journey.made += 1
+        self.dir = os.path.join(t.dir, f"j{Journey.made}")
+        os.makedirs(self.dir)
+        # Where streams that follow look: always the present host's folder.
+        self.pointer = os.path.join(self.dir, "to")
+        self.here = self.host(False)
         self.here.attach()
         if self.here.daemon:
             t.wait_peer(self.here.daemon, 60)
         t.note(f"VMCHANNEL_SEED={seed}")
 
-    def _host(self, incoming):
-        host = Host(self.t, self.hops, incoming, **self.options)
+    def host(self, incoming):
+        """Another one; incoming: True, or the address it waits at."""
+        host = Host(self.t, self.dir, self.hops, incoming, **self.options)
         self.hops += 1
         return host
 
@@ -155,20 +162,23 @@ class Journey:
 
     def prepare(self, early=True):
         """A destination that waits; early: its daemon is connected to it."""
-        there = self._host(True)
+        there = self.host(True)
         if early:
             there.attach()
-        self.t.keep(there)
+        if there.daemon:
+            os.symlink(there.daemon.top, self.pointer + ".new")
+            os.rename(self.pointer + ".new", self.pointer)
         return there
 
-    def switch(self, there, capabilities=(), during=None):
+    def switch(self, there, capabilities=(), during=None,
+               bandwidth=1 << 33):
         """The migration itself. during(source, there) is called once it has
         begun, and must see to it that it ends. Returns the Move."""
         source = self.here
         for host in (source, there):
             host.qmp.command("migrate-set-capabilities", capabilities=[
                 {"capability": c, "state": True} for c in capabilities])
-        source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 33)
+        source.qmp.command("migrate-set-parameters", max_bandwidth=bandwidth)
         source.qmp.command("migrate", uri=there.address)
         if during:
             during(source, there)
@@ -281,21 +291,37 @@ class Load:
     """Streams of a program on the host with one in the guest.
 
     guest, host: what each writes and reads in a second; 0: all it can
+    follow: the host's programs go along when the guest moves
+    opened_by: whose programs connect to the other's
     """
     made = 0
 
-    def __init__(self, journey, count, guest=(0, 0), host=(0, 0), tick=10):
+    def __init__(self, journey, count, guest=(0, 0), host=(0, 0), tick=10,
+                 follow=False, opened_by="host"):
         Load.made += 1
-        channel = f"org.example.load{Load.made}"
-        words = "flow {} {} {} " + str(tick)
         self.count = count
-        self.inside = GuestFlows(journey, f"-l host {channel}",
-                                 words.format(Load.made, *guest))
+        self.channel = f"org.example.load{Load.made}"
+        words = f"flow {Load.made} {{}} {{}} {tick}"
+        self.guest_words = words.format(*guest)
+        self.host_words = words.format(*host).split()
+        self.options = ["-f", journey.pointer] if follow else []
+        getattr(self, "open_by_" + opened_by)(journey)
+
+    def open_by_host(self, journey):
+        self.inside = GuestFlows(journey, f"-l host {self.channel}",
+                                 self.guest_words)
         self.inside.wait_listening()
         self.outside = journey.t.host_connect(
-            journey.daemon, channel,
-            *words.format(Load.made, *host).split(),
-            options=["-n", str(count)])
+            journey.daemon, self.channel, *self.host_words,
+            options=[*self.options, "-n", str(self.count)])
+
+    def open_by_guest(self, journey):
+        self.outside = journey.t.host_serve(
+            journey.daemon, self.channel, *self.host_words,
+            options=[*self.options, "-n", str(self.count)])
+        self.inside = GuestFlows(
+            journey, f"-n {self.count} -c host {self.channel}",
+            self.guest_words)
 
     def going(self):
         """Nothing has ended yet."""
@@ -351,8 +377,9 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-def tell_downtimes(t, values, label="downtime"):
+def tell_downtimes(values):
     if values:
-        t.note(f"{label} of {len(values)} streams: p50 "
+        print(f"# downtime of {len(values)} streams: p50 "
                f"{statistics.median(values):.0f} ms, p90 "
-               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms")
+               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms",
+              flush=True)

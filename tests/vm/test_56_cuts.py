@@ -130,13 +130,13 @@ def test_guest_suspended(t):
     """The driver resets the device; what was in the rings is gone."""
     journey = Journey(t, seed_of_run())
     load = Load(journey, 4)
-    for _ in range(2):
-        job = journey.guest.start("sleep 1; echo mem >/sys/power/state")
-        journey.here.qmp.wait_event("SUSPEND")
-        time.sleep(2)
-        journey.here.qmp.command("system_wakeup")
-        journey.here.qmp.wait_event("WAKEUP")
-        job.ok(20)
-        time.sleep(1)
-        load.going()
+    # Once: QEMU would wake it from a second sleep at once.
+    job = journey.guest.start("sleep 1; echo mem >/sys/power/state")
+    journey.here.qmp.wait_event("SUSPEND")
+    time.sleep(2)
+    journey.here.qmp.command("system_wakeup")
+    journey.here.qmp.wait_event("WAKEUP")
+    job.ok(20)
+    time.sleep(1)
+    load.going()
     load.finish()

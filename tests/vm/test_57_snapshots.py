@@ -4,7 +4,7 @@ import os
 import struct
 import time
 
-from migrate import (END, Host, Journey, Load, carries_state, check_exact,
+from migrate import (END, Journey, Load, carries_state,
                      host_ends, seed_of_run)
 from vmtest import Failure, check, test
 from test_55_migrate import works
@@ -128,8 +128,7 @@ def check_own(ends):
 
 
 def restore(journey, address):
-    host = Host(journey.t, journey.hops, address, **journey.options)
-    journey.hops += 1
+    host = journey.host(address)
     host.qmp.wait_event("RESUME")
     host.vm.guest.take_over(journey.here.vm.guest)
     journey.here = host

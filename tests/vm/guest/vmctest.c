@@ -10,6 +10,7 @@
  *	-l VM CHANNEL	listen; a child process plays the role per stream
  *	-n COUNT	that many streams at once (-c), or in all (-l)
  *	-m		streams keep message boundaries
+ *	-f DIR		follow: go on with streams at the daemon in DIR
  *	-p PORT		the role works on the guest's virtio port of that name
  *	-u PATH NEXT	the role works on a unix socket; NEXT is its successor
  *
@@ -337,6 +338,7 @@ static pid_t fork_player(void)
 struct options {
 	const char *vm;
 	const char *channel;
+	const char *follow_to;
 	const char *port;
 	const char *path;
 	const char *next_path;
@@ -499,6 +501,16 @@ static int run_raw(const struct options *o)
 	return play(o, fd, NULL, 0);
 }
 
+static bool follow(const struct options *o)
+{
+	const char *to[] = {o->follow_to, NULL};
+	int r = vmc_follow_to(o->vm, to, NULL);
+
+	if (r < 0)
+		fprintf(stderr, "follow: %s\n", vmc_strerror());
+	return r == 0;
+}
+
 static bool parse(struct options *o, int argc, char **argv)
 {
 	int i = 1;
@@ -508,6 +520,9 @@ static bool parse(struct options *o, int argc, char **argv)
 			o->flags |= VMC_MESSAGES;
 		} else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
 			o->count = (unsigned int)number(argv[++i]);
+		} else if (strcmp(argv[i], "-f") == 0 && i + 1 < argc) {
+			o->follow_to = argv[++i];
+			o->flags |= VMC_FOLLOW;
 		} else if (strcmp(argv[i], "-p") == 0 && i + 1 < argc) {
 			o->port = argv[++i];
 		} else if (strcmp(argv[i], "-u") == 0 && i + 2 < argc) {
@@ -542,6 +557,8 @@ int main(int argc, char **argv)
 		flow_signals();
 	if (o.port || o.path)
 		return run_raw(&o);
+	if (o.follow_to && !follow(&o))
+		return 1;
 	if (o.connect)
 		return run_connect(&o);
 	if (o.listen)
