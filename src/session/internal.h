@@ -401,6 +401,13 @@ void tx_reset(struct vmc_session *s);
 bool tx_control(struct vmc_session *s, uint8_t type, uint8_t flags,
 		uint32_t stream, const uint8_t *payload, size_t len,
 		uint16_t fin_slot, uint64_t now);
+/*
+ * The digest of what was sent before frame @ack; false if that cannot be
+ * acked. It is part of each check, and so is what the sender of a sequenced
+ * frame sent before it: an end that went back to a snapshot must not take
+ * the answer to what its old self said, nor go on where that left off.
+ */
+bool tx_digest_at(const struct vmc_session *s, uint32_t ack, uint64_t *ret);
 /* The peer has everything before @ack: false if that cannot be. */
 bool tx_acked(struct vmc_session *s, uint32_t ack, uint64_t now);
 void tx_acked_to(struct vmc_session *s, uint64_t to);

@@ -213,6 +213,20 @@ static bool zero_step(struct vmc_session *s, uint64_t now)
 	}
 }
 
+/* A header that is the peer's, of this attach and of our history. */
+static bool get_header(const struct vmc_session *s, const uint8_t *p,
+		       struct wire_header *ret)
+{
+	uint64_t digest;
+
+	wire_peek_header(p, ret);
+	if (!tx_digest_at(s, ret->ack, &digest))
+		return false;
+	if (wire_is_sequenced(ret->type))
+		digest ^= s->rx_digest;
+	return wire_get_header(p, s->rx_seed ^ digest, ret);
+}
+
 static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 		       uint64_t now)
 {
@@ -224,7 +238,7 @@ static bool frame_step(struct vmc_session *s, struct vmc_event *ev,
 		return zero_step(s, now);
 	if (len < WIRE_HEADER)
 		return false;
-	if (!wire_get_header(p, s->rx_seed, &f.h)) {
+	if (!get_header(s, p, &f.h)) {
 		s->in_head++;
 		return lost(s, &s->st.bad_header, now);
 	}

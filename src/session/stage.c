@@ -112,7 +112,8 @@ static uint32_t stage_frame(struct vmc_session *s, uint32_t at, uint8_t type,
 	};
 
 	wire_put_header(s->stage + at, &h);
-	wire_stamp(s->stage + at, (uint32_t)s->rx_next, s->tx_seed);
+	wire_stamp(s->stage + at, (uint32_t)s->rx_next,
+		   s->tx_seed ^ s->rx_digest);
 	if (len)
 		memcpy(s->stage + at + WIRE_HEADER, payload, len);
 	s->ack_frames = s->ack_bytes = 0;

@@ -317,17 +317,31 @@ void vmc_session_pull_done(struct vmc_session *s, size_t n, unsigned int flags,
 
 /* ---- output -------------------------------------------------------------- */
 
+bool tx_digest_at(const struct vmc_session *s, uint32_t ack, uint64_t *ret)
+{
+	uint32_t n = ack - (uint32_t)s->tx_first;
+
+	if (n > s->tx_sent - s->tx_first)
+		return false;
+	*ret = n ? frame_at(s, s->tx_first + n - 1)->digest
+		 : s->tx_digest_first;
+	return true;
+}
+
 /* Frames of the unit get the ack and the check of this attach. */
 static void unit_stamp(struct vmc_session *s, const struct unit *u)
 {
 	uint32_t ack = (uint32_t)s->rx_next;
 	uint32_t at = u->off;
 	uint64_t seq = s->tx_sent;
+	uint64_t before = seq == s->tx_first ? s->tx_digest_first
+					     : frame_at(s, seq - 1)->digest;
 
 	while (seq < u->end) {
 		uint8_t *p = ring_at(s, at);
 
-		wire_stamp(p, ack, s->tx_seed);
+		wire_stamp(p, ack, s->tx_seed ^ s->rx_digest ^ before);
+		before = frame_at(s, seq)->digest;
 		at += WIRE_HEADER + ((uint32_t)p[2] | (uint32_t)p[3] << 8);
 		seq++;
 	}

@@ -48,7 +48,7 @@ static inline bool wire_is_sequenced(uint8_t type)
 void wire_put_header(uint8_t dst[WIRE_HEADER], const struct wire_header *h);
 /* wire_stamp() - fill in what depends on the moment and the attach */
 void wire_stamp(uint8_t dst[WIRE_HEADER], uint32_t ack, uint64_t seed);
-/* wire_peek_header() - of a frame of our own: nothing is checked */
+/* wire_peek_header() - nothing is checked: it may not be one at all */
 void wire_peek_header(const uint8_t src[WIRE_HEADER], struct wire_header *ret);
 /* wire_get_header() - false: the check fails under @seed */
 bool wire_get_header(const uint8_t src[WIRE_HEADER], uint64_t seed,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "end.h"
+#include "history.h"
 #include "oracle.h"
 
 /* A slow application acts this often. */
@@ -90,7 +92,10 @@ static struct conv *new_conv(struct world *w, int opener,
 	c->opener = opener;
 	c->flags = sc->flags;
 	c->name = sc->name;
-	c->losses = w->losses - w->end[opener].doubt;
+	for (int k = 0; k < CAUSE_NUM; k++)
+		c->causes[k] = w->causes[k] - w->end[opener].doubt[k];
+	c->root[0] = history_root(w);
+	c->root[1] = history_root(w);
 	for (int i = 0; i < 2; i++) {
 		int e = i ? 1 - opener : opener;
 		struct half *h = &c->half[e];
@@ -119,7 +124,7 @@ struct conv *apps_open_script(struct world *w, int e, const struct script *sc)
 	who.gid = ~c->id;
 	err = vmc_stream_open(w->end[e].s, &h->handle, world_name(c->name),
 			      c->flags, &who, c->owner[e], c->weight[e],
-			      w->now);
+			      end_now(w, e));
 	if (err) {
 		if (err != VMC_ERR_LIMIT && err != VMC_ERR_NOT_UP)
 			world_fail(w, "end %d: open: error %d", e, err);
@@ -191,10 +196,10 @@ static void bad_open(struct world *w, int e)
 	if (prng_chance(&w->rng, 1, 2))
 		err = vmc_stream_open(w->end[e].s, &h,
 				      bad[prng_below(&w->rng, 10)], 0, &who, 1,
-				      1, w->now);
+				      1, end_now(w, e));
 	else
 		err = vmc_stream_open(w->end[e].s, &h, "a", 0, &who, 1, weight,
-				      w->now);
+				      end_now(w, e));
 	if (err != VMC_ERR_INVAL && err != VMC_ERR_NOT_UP)
 		world_fail(w, "end %d: a bad open gave %d", e, err);
 }
@@ -250,6 +255,7 @@ static void on_open(struct world *w, int e, const struct vmc_event *ev)
 		return;
 	h->handle = ev->stream;
 	h->state = HALF_ASKED;
+	h->restarted = false;
 	if (vmc_stream_set_cookie(w->end[e].s, h->handle, c->id + 1))
 		world_fail(w, "conv %u: OPEN with a bad handle", c->id);
 	dig_up(w, c);
@@ -332,6 +338,7 @@ static void check_peek(struct world *w, struct conv *c, int e,
 		       const struct iovec *iov, size_t total)
 {
 	uint64_t off = c->half[e].consumed;
+	uint32_t piece = 0;
 
 	for (size_t left = total; left; iov++) {
 		uint8_t *base = iov->iov_base;
@@ -346,7 +353,21 @@ static void check_peek(struct world *w, struct conv *c, int e,
 			base[n / 2] ^= 1;
 		if (world_mutates(w, MUTATE_DUP))
 			off -= off ? 1 : 0;
-		oracle_delivered(w, c, e, off, base, n);
+		piece = history_look(w, c, e, piece, off, base, n);
+		off += n;
+		left -= n;
+	}
+}
+
+static void take_pieces(struct world *w, struct conv *c, int e,
+			const struct iovec *iov, size_t left)
+{
+	uint64_t off = c->half[e].consumed;
+
+	for (; left && !world_failed(w); iov++) {
+		size_t n = iov->iov_len < left ? iov->iov_len : left;
+
+		history_take(w, c, e, off, iov->iov_base, n);
 		off += n;
 		left -= n;
 	}
@@ -367,6 +388,7 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	}
 	check_peek(w, c, e, iov, (size_t)n);
 	take = (uint64_t)n < max ? (size_t)n : (size_t)max;
+	take_pieces(w, c, e, iov, take);
 	if (take &&
 	    refused(w, c, e, vmc_stream_consume(s, h->handle, take), "consume"))
 		return;
@@ -383,7 +405,9 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	if (!h->at_end && vmc_stream_at_end(s, h->handle)) {
 		h->at_end = true;
 		w->end[e].wake = true;
-		if (h->consumed != c->half[1 - e].pulled)
+		history_end(w, c, e, h->consumed);
+		if (!oracle_jumped(w, c) &&
+		    h->consumed != c->half[1 - e].pulled)
 			world_fail(w, "conv %u: end %d: end at %ju of %ju",
 				   c->id, e, (uintmax_t)h->consumed,
 				   (uintmax_t)c->half[1 - e].pulled);
@@ -430,8 +454,25 @@ static bool half_finish(struct world *w, struct conv *c, int e)
 	if (refused(w, c, e, err, "finish"))
 		return false;
 	h->fin = true;
+	history_send(w, c, e, NULL, 0, NULL);
 	w->end[e].wake = true;
 	return true;
+}
+
+/* What an application would send to make the peer believe in a HELLO. */
+static const uint8_t *forgery(struct world *w, size_t n)
+{
+	const struct link *l;
+	size_t from;
+
+	if (!w->profile.storm || n < 32 || !prng_chance(&w->rng, 1, 16))
+		return NULL;
+	l = &w->link[prng_below(&w->rng, 2)];
+	if (l->history_len < n)
+		return NULL;
+	from = l->history_len - n;
+	w->fault[FAULT_FORGE]++;
+	return link_history(l) + prng_below(&w->rng, from + 1);
 }
 
 void apps_pull(struct world *w, int e, const struct vmc_pull *pull)
@@ -456,7 +497,8 @@ void apps_pull(struct world *w, int e, const struct vmc_pull *pull)
 		n = (size_t)(h->made - h->pulled);
 	if (!w->calm && n && prng_chance(&w->rng, 1, 4))
 		n = prng_below(&w->rng, n + 1);
-	oracle_fill(c, e, h->pulled, pull->buf, n);
+	if (n)
+		history_send(w, c, e, pull->buf, n, forgery(w, n));
 	h->pulled += n;
 	if (h->pulled < h->made)
 		flags = VMC_PULL_MORE;
@@ -465,8 +507,9 @@ void apps_pull(struct world *w, int e, const struct vmc_pull *pull)
 	if (h->pulled == h->want && !h->fin_late) {
 		flags = VMC_PULL_FINISH;
 		h->fin = true;
+		history_send(w, c, e, NULL, 0, NULL);
 	}
-	vmc_session_pull_done(w->end[e].s, n, flags, w->now);
+	vmc_session_pull_done(w->end[e].s, n, flags, end_now(w, e));
 }
 
 /* ---- giving up -------------------------------------------------------- */
@@ -724,6 +767,34 @@ void apps_abandon(struct world *w, int e)
 			continue;
 		h->restarted = true;
 		half_end(w, h, VMC_REASON_DAEMON_LOST);
+	}
+	bury(w);
+}
+
+/* A conversation that the snapshot does not know; its script stays. */
+static void forget_half(struct half *h)
+{
+	*h = (struct half){
+		.reader = h->reader,
+		.plan = h->plan,
+		.plan_at = h->plan_at,
+		.fin_late = h->fin_late,
+		.want = h->want,
+		.restarted = true,
+	};
+}
+
+void apps_restore(struct world *w, int e, const struct half *half, size_t n)
+{
+	for (size_t i = 0; i < w->n_convs; i++) {
+		struct conv *c = &w->convs[i];
+
+		if (i < n)
+			c->half[e] = half[i];
+		else
+			forget_half(&c->half[e]);
+		if (half_live(&c->half[0]) || half_live(&c->half[1]))
+			dig_up(w, c);
 	}
 	bury(w);
 }

@@ -49,4 +49,8 @@ void apps_names(struct world *w, int e);
 /* apps_abandon() - end @e lost its engine: its applications see an end */
 void apps_abandon(struct world *w, int e);
 
+/* apps_restore() - @e's applications are again as in a snapshot: @half of the
+ * first @n conversations, the others are unknown to it */
+void apps_restore(struct world *w, int e, const struct half *half, size_t n);
+
 #endif /* SIM_APPS_H */

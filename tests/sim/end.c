@@ -8,23 +8,17 @@
 #include "apps.h"
 #include "oracle.h"
 
-#define MEM_ALIGN 64u
+/* A peer that reads all and answers nothing is asked by a HELLO. */
+#define WATCHDOG_US 2000000u
 /* An engine must not be handed back its own unfinished work for ever. */
 #define LOOPS_MAX 100000u
 
-/* Sessions may be lost from now on, also those of streams opened later. */
-static void count_loss(struct world *w)
-{
-	w->losses++;
-	w->end[0].doubt = w->end[1].doubt = true;
-}
-
-static void *alloc_mem(struct world *w, size_t size)
+void *end_alloc(struct world *w, size_t size)
 {
 	void *mem;
 
 	/* Exact size: the address sanitizer then sees a byte too many. */
-	if (posix_memalign(&mem, MEM_ALIGN, size))
+	if (posix_memalign(&mem, SIM_MEM_ALIGN, size))
 		abort();
 	/* The engine may not rely on zeroed memory. */
 	memset(mem, (int)prng_u64(&w->rng), size);
@@ -55,13 +49,36 @@ static void tiny_limits(struct world *w, struct vmc_session_config *cfg)
 	cfg->stall_us = range32(w, 1000, 5000000);
 }
 
+/* Small in memory, too: a snapshot is a copy of it. */
+static void storm_limits(struct world *w, struct vmc_session_config *cfg)
+{
+	cfg->max_streams = range32(w, 1, 8);
+	cfg->max_names = range32(w, 1, SIM_NAMES + 2);
+	cfg->max_frame = range32(w, VMC_MIN_FRAME, 2 * VMC_MIN_FRAME);
+	cfg->initial_window = range32(w, 1, 1024);
+	cfg->rx_pool = cfg->max_streams * cfg->initial_window +
+		       (uint32_t)prng_size(&w->rng, 8192);
+	cfg->max_window =
+		cfg->initial_window + (uint32_t)prng_size(&w->rng, 8192);
+	cfg->inflight_bytes = 16 + (uint32_t)prng_size(&w->rng, 8192);
+	cfg->inflight_charge = cfg->max_frame + 4096 + 768 + 4096 + 3584 +
+			       (uint32_t)prng_size(&w->rng, 60000);
+	cfg->inflight_writes = range32(w, 16, 64);
+	cfg->ack_delay_us = prng_size(&w->rng, 20000);
+	cfg->stall_us = range32(w, 1000, 5000000);
+}
+
 static void choose_limits(struct world *w, int e)
 {
 	struct vmc_session_config *cfg = &w->end[e].cfg;
 
 	for (int tries = 0; tries < 100; tries++) {
 		vmc_session_config_default(cfg, (enum vmc_role)e);
-		if (w->profile.tiny)
+		if (w->profile.limits)
+			w->profile.limits(cfg);
+		else if (w->profile.storm)
+			storm_limits(w, cfg);
+		else if (w->profile.tiny)
 			tiny_limits(w, cfg);
 		cfg->instance = prng_u64(&w->rng);
 		cfg->grease = (uint8_t)prng_below(&w->rng, 2);
@@ -82,15 +99,17 @@ static void make_engine(struct world *w, int e)
 	end->size = vmc_session_size(&end->cfg);
 	if (!end->size)
 		return;
-	end->mem = alloc_mem(w, end->size);
+	end->mem = end_alloc(w, end->size);
 	if (vmc_session_init(&end->s, end->mem, end->size, &end->cfg))
 		world_fail(w, "end %d: init refused its own size", e);
 	end->attached = false;
 	end->up = false;
+	end->watch_at = 0;
 	end->bye = false;
 	end->blocked = false;
 	end->unit_done = 0;
 	end->wake = true;
+	history_branch(w, e, (struct moment){0});
 }
 
 void end_init(struct world *w, int e)
@@ -105,6 +124,11 @@ void end_done(struct end *end)
 	end->mem = NULL;
 }
 
+uint64_t end_now(const struct world *w, int e)
+{
+	return w->now + w->end[e].ahead;
+}
+
 void end_attach(struct world *w, int e)
 {
 	struct end *end = &w->end[e];
@@ -112,7 +136,8 @@ void end_attach(struct world *w, int e)
 
 	prng_fill(&w->rng, entropy, sizeof(entropy));
 	world_note(w, "end %d attaches", e);
-	vmc_session_attach(end->s, entropy, w->now);
+	end->slept = 0;
+	vmc_session_attach(end->s, entropy, end_now(w, e));
 	end->attached = true;
 	end->bye = false;
 	end->blocked = false;
@@ -127,7 +152,8 @@ void end_detach(struct world *w, int e)
 	if (!end->attached)
 		return;
 	world_note(w, "end %d detaches", e);
-	vmc_session_detach(end->s, w->now);
+	end->slept = 0;
+	vmc_session_detach(end->s, end_now(w, e));
 	end->attached = false;
 	end->blocked = false;
 	end->unit_done = 0;
@@ -140,7 +166,8 @@ void end_resync(struct world *w, int e)
 
 	prng_fill(&w->rng, entropy, sizeof(entropy));
 	world_note(w, "end %d resyncs", e);
-	vmc_session_resync(w->end[e].s, entropy, w->now);
+	w->end[e].slept = 0;
+	vmc_session_resync(w->end[e].s, entropy, end_now(w, e));
 	w->end[e].blocked = false;
 	w->end[e].unit_done = 0;
 	w->end[e].wake = true;
@@ -149,9 +176,10 @@ void end_resync(struct world *w, int e)
 void end_bye(struct world *w, int e)
 {
 	world_note(w, "end %d says goodbye", e);
-	count_loss(w);
+	world_loses(w, CAUSE_BYE);
+	w->end[e].slept = 0;
 	w->end[e].bye = true;
-	vmc_session_bye(w->end[e].s, VMC_REASON_SHUTDOWN, w->now);
+	vmc_session_bye(w->end[e].s, VMC_REASON_SHUTDOWN, end_now(w, e));
 	w->end[e].wake = true;
 }
 
@@ -162,7 +190,7 @@ void end_restart(struct world *w, int e)
 	uint64_t instance;
 
 	world_note(w, "end %d restarts", e);
-	count_loss(w);
+	world_loses(w, CAUSE_RESTART);
 	apps_abandon(w, e);
 	instance = end->cfg.instance;
 	end_done(end);
@@ -181,7 +209,7 @@ void end_restart(struct world *w, int e)
 void end_move(struct world *w, int e)
 {
 	struct end *end = &w->end[e];
-	void *mem = alloc_mem(w, end->size);
+	void *mem = end_alloc(w, end->size);
 
 	memcpy(mem, end->mem, end->size);
 	/* Nothing may look at the old place any more. */
@@ -193,14 +221,28 @@ void end_move(struct world *w, int e)
 
 /* ---- the loop --------------------------------------------------------- */
 
+/* UP may tell of a session that went on after one that nobody was told of. */
+static void forget_old_session(struct end *end)
+{
+	struct vmc_session_stats st;
+
+	vmc_session_get_stats(end->s, &st);
+	if (!memcmp(end->session_id, st.session_id, sizeof(st.session_id)))
+		return;
+	memcpy(end->session_id, st.session_id, sizeof(st.session_id));
+	end->seen = (struct moment){0};
+}
+
 static void session_event(struct world *w, int e, const struct vmc_event *ev)
 {
 	struct end *end = &w->end[e];
 
 	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
 		end->up = ev->type == VMC_EV_UP;
+		if (end->up)
+			forget_old_session(end);
 		if (!end->up && end->cfg.grace_us != UINT64_MAX)
-			count_loss(w);
+			world_loses(w, CAUSE_GRACE);
 		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",
 			   !end->up      ? vmc_reason_name(ev->reason)
 			   : ev->resumed ? "resumed"
@@ -208,6 +250,10 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 	}
 	if (ev->type == VMC_EV_STALLED)
 		end->stalls++;
+	if (ev->type == VMC_EV_STALLED && w->profile.storm)
+		end->watch_at = w->now + WATCHDOG_US;
+	if (ev->type == VMC_EV_UNSTALLED || ev->type == VMC_EV_DOWN)
+		end->watch_at = 0;
 	if (ev->type == VMC_EV_NEED_ENTROPY)
 		end_resync(w, e);
 }
@@ -237,7 +283,7 @@ static bool take_events(struct world *w, int e, uint32_t max)
 		if (i == LOOPS_MAX)
 			world_fail(w, "end %d: events without end", e);
 		if (world_failed(w) ||
-		    !vmc_session_next_event(w->end[e].s, &ev, w->now))
+		    !vmc_session_next_event(w->end[e].s, &ev, end_now(w, e)))
 			break;
 		any = true;
 		if (mutate_event(w, &ev))
@@ -266,7 +312,7 @@ static size_t take_input(struct world *w, int e)
 		n = 1 + prng_size(&w->rng, n - 1);
 	n = link_read(l, buf, n, w->now);
 	if (n)
-		vmc_session_input_done(w->end[e].s, n, w->now);
+		vmc_session_input_done(w->end[e].s, n, end_now(w, e));
 	return n;
 }
 
@@ -299,7 +345,7 @@ static bool run_pulls(struct world *w, int e, uint32_t max)
 		if (n == LOOPS_MAX)
 			world_fail(w, "end %d: pulls without end", e);
 		if (world_failed(w) ||
-		    !vmc_session_pull(w->end[e].s, &pull, w->now))
+		    !vmc_session_pull(w->end[e].s, &pull, end_now(w, e)))
 			break;
 		apps_pull(w, e, &pull);
 	}
@@ -320,7 +366,7 @@ static bool run_output(struct world *w, int e, uint32_t max)
 	bool any = false;
 
 	for (uint32_t i = 0; i < max && end->attached; i++) {
-		size_t n = vmc_session_output(end->s, &buf, w->now);
+		size_t n = vmc_session_output(end->s, &buf, end_now(w, e));
 		size_t want = n, took;
 
 		end->blocked = false;
@@ -335,7 +381,7 @@ static bool run_output(struct world *w, int e, uint32_t max)
 				  prng_below(&w->rng, l->jitter_us + 1));
 		if (took && world_mutates(w, MUTATE_CHARGE))
 			l->charge_peak += LINK_SOCKET_CHARGE;
-		vmc_session_output_done(end->s, took, w->now);
+		vmc_session_output_done(end->s, took, end_now(w, e));
 		any |= took > 0;
 		if (took < want) {
 			end->blocked = true;
@@ -346,9 +392,33 @@ static bool run_output(struct world *w, int e, uint32_t max)
 	return any;
 }
 
+static uint64_t engine_deadline(const struct end *end)
+{
+	uint64_t t = vmc_session_deadline(end->s);
+	int64_t at = (int64_t)(t - end->ahead);
+
+	if (t == SIM_NEVER)
+		return t;
+	return at < 0 ? 0 : (uint64_t)at;
+}
+
 uint64_t end_deadline(const struct end *end)
 {
-	return vmc_session_deadline(end->s);
+	uint64_t t = engine_deadline(end);
+
+	return end->watch_at && end->watch_at < t ? end->watch_at : t;
+}
+
+/* continuity.md, section 9: only when the peer has read everything. */
+static void run_watchdog(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (!end->watch_at || end->watch_at > w->now)
+		return;
+	end->watch_at = w->now + WATCHDOG_US;
+	if (end->up && end->attached && !w->link[e].len)
+		end_resync(w, e);
 }
 
 static bool run_timer(struct world *w, int e)
@@ -358,7 +428,8 @@ static bool run_timer(struct world *w, int e)
 	if (w->mutate == MUTATE_LATE_TIMER || end_deadline(end) > w->now)
 		return false;
 	end->ticks++;
-	vmc_session_tick(end->s, w->now);
+	run_watchdog(w, e);
+	vmc_session_tick(end->s, end_now(w, e));
 	return true;
 }
 
@@ -366,6 +437,8 @@ bool end_run(struct world *w, int e, struct budget budget)
 {
 	bool moved, any;
 
+	if (w->now < w->end[e].paused_until)
+		return false;
 	w->end[e].wake = false;
 	any = take_all_input(w, e, budget);
 	if (run_timer(w, e))
@@ -383,6 +456,8 @@ bool end_has_work(const struct world *w, int e)
 {
 	const struct end *end = &w->end[e];
 
+	if (w->now < end->paused_until)
+		return false;
 	if (end->wake)
 		return true;
 	if (end->attached && link_readable(&w->link[1 - e], w->now))

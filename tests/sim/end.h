@@ -11,6 +11,12 @@
 void end_init(struct world *w, int e);
 void end_done(struct end *end);
 
+/* end_now() - what its clock says */
+uint64_t end_now(const struct world *w, int e);
+
+/* end_alloc() - memory for an engine, with anything in it */
+void *end_alloc(struct world *w, size_t size);
+
 /* How much of its work a wake-up gets done; UINT32_MAX: all of it. */
 struct budget {
 	uint32_t input, events, pulls, outputs;

@@ -7,6 +7,8 @@
 
 /* Enough for QEMU's 128 ring entries of small writes, and cheap to keep. */
 #define HISTORY_MAX 65536u
+/* Moved to the front now and then. */
+#define HISTORY_ROOM (4 * HISTORY_MAX)
 
 static void *xrealloc(void *p, size_t n)
 {
@@ -21,7 +23,7 @@ void link_init(struct link *l, size_t cap, bool whole_writes)
 	memset(l, 0, sizeof(*l));
 	l->cap = cap;
 	l->whole_writes = whole_writes;
-	l->history = xrealloc(NULL, HISTORY_MAX);
+	l->history = xrealloc(NULL, HISTORY_ROOM);
 }
 
 void link_done(struct link *l)
@@ -137,14 +139,22 @@ static void remember(struct link *l, const uint8_t *buf, size_t n)
 		buf += n - HISTORY_MAX;
 		n = HISTORY_MAX;
 	}
-	if (l->history_len + n > HISTORY_MAX) {
-		size_t drop = l->history_len + n - HISTORY_MAX;
+	if (l->history_at + l->history_len + n > HISTORY_ROOM) {
+		size_t keep = HISTORY_MAX - n;
 
-		memmove(l->history, l->history + drop, l->history_len - drop);
-		l->history_len -= drop;
+		keep = keep < l->history_len ? keep : l->history_len;
+		memmove(l->history,
+			l->history + l->history_at + l->history_len - keep,
+			keep);
+		l->history_at = 0;
+		l->history_len = keep;
 	}
-	memcpy(l->history + l->history_len, buf, n);
+	memcpy(l->history + l->history_at + l->history_len, buf, n);
 	l->history_len += n;
+	if (l->history_len > HISTORY_MAX) {
+		l->history_at += l->history_len - HISTORY_MAX;
+		l->history_len = HISTORY_MAX;
+	}
 }
 
 /* The first segment lost its last byte: its write is read. */
@@ -233,6 +243,30 @@ void link_flip(struct link *l, size_t off, unsigned int bit)
 		l->buf[l->head + off] ^= (uint8_t)(1u << (bit & 7));
 }
 
+/* What comes later may not overtake, so all behind is as late. */
+void link_split(struct link *l, size_t off, uint64_t at)
+{
+	struct link_seg *seg;
+	size_t i = 0;
+
+	if (off >= l->len)
+		return;
+	add_seg(l); /* room for one more */
+	seg = &l->seg[l->seg_head];
+	while (off >= seg[i].left)
+		off -= seg[i++].left;
+	l->n_seg--;
+	if (off) {
+		memmove(seg + i + 1, seg + i, (l->n_seg - i) * sizeof(*seg));
+		l->n_seg++;
+		seg[i].left = off;
+		seg[i].charge = 0; /* counts when its last byte is read */
+		seg[++i].left -= off;
+	}
+	for (; i < l->n_seg; i++)
+		seg[i].ready_at = at;
+}
+
 void link_replay(struct link *l, size_t n)
 {
 	struct link_seg *seg;
@@ -243,7 +277,7 @@ void link_replay(struct link *l, size_t n)
 		return;
 	grow_bytes(l, n);
 	memmove(l->buf + l->head + n, l->buf + l->head, l->len);
-	memcpy(l->buf + l->head, l->history + l->history_len - n, n);
+	memcpy(l->buf + l->head, link_history(l) + l->history_len - n, n);
 	l->len += n;
 	add_seg(l);
 	seg = &l->seg[l->seg_head];
@@ -251,4 +285,43 @@ void link_replay(struct link *l, size_t n)
 	seg->ready_at = 0;
 	seg->left = n;
 	seg->charge = 0;
+}
+
+const uint8_t *link_history(const struct link *l)
+{
+	return l->history + l->history_at;
+}
+
+void link_forgive(struct link *l)
+{
+	for (size_t i = 0; i < l->n_seg; i++)
+		l->seg[l->seg_head + i].charge = 0;
+	l->charge = l->writes = 0;
+}
+
+void link_copy(struct link *to, const struct link *from)
+{
+	struct link keep = *to;
+
+	*to = *from;
+	to->buf = keep.buf;
+	to->room = keep.room;
+	if (to->room < from->head + from->len || !to->buf) {
+		to->room = from->room ? from->room : 1;
+		to->buf = xrealloc(to->buf, to->room);
+	}
+	memcpy(to->buf + to->head, from->buf + from->head, from->len);
+	to->seg = keep.seg;
+	to->seg_room = keep.seg_room;
+	if (to->seg_room < from->seg_head + from->n_seg || !to->seg) {
+		to->seg_room = from->seg_room ? from->seg_room : 1;
+		to->seg = xrealloc(to->seg, to->seg_room * sizeof(*to->seg));
+	}
+	memcpy(to->seg + to->seg_head, from->seg + from->seg_head,
+	       from->n_seg * sizeof(*to->seg));
+	to->history = keep.history;
+	if (!to->history)
+		to->history = xrealloc(NULL, HISTORY_ROOM);
+	memcpy(to->history + to->history_at, from->history + from->history_at,
+	       from->history_len);
 }

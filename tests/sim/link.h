@@ -43,8 +43,8 @@ struct link {
 	size_t charge, writes; /* unread */
 	size_t charge_peak, writes_peak;
 	uint64_t bytes_total, writes_total;
-	uint8_t *history; /* the newest bytes that were read */
-	size_t history_len;
+	uint8_t *history; /* the newest bytes that were read: ... */
+	size_t history_at, history_len; /* ... this many from here */
 };
 
 void link_init(struct link *l, size_t cap, bool whole_writes);
@@ -80,7 +80,19 @@ void link_lose(struct link *l, size_t off, size_t n);
 /* link_flip() - one bit changes */
 void link_flip(struct link *l, size_t off, unsigned int bit);
 
+/* link_split() - bytes from @off on become readable at @at */
+void link_split(struct link *l, size_t off, uint64_t at);
+
 /* link_replay() - the last @n bytes that were read come again, first */
 void link_replay(struct link *l, size_t n);
+
+/* link_history() - the newest l->history_len bytes that were read */
+const uint8_t *link_history(const struct link *l);
+
+/* link_forgive() - its writer does not know what lies in it: not charged */
+void link_forgive(struct link *l);
+
+/* link_copy() - @to becomes equal to @from; zeros or an older copy */
+void link_copy(struct link *to, const struct link *from);
 
 #endif /* SIM_LINK_H */

@@ -16,18 +16,11 @@
 
 #include "world.h"
 
-/* oracle_content() - the byte at @off of what end @from sends */
-uint8_t oracle_content(const struct conv *c, int from, uint64_t off);
-
-void oracle_fill(const struct conv *c, int from, uint64_t off, uint8_t *buf,
-		 size_t n);
-
-/* oracle_delivered() - end @e sees @n bytes at @off of conversation @c */
-void oracle_delivered(struct world *w, struct conv *c, int e, uint64_t off,
-		      const uint8_t *buf, size_t n);
-
 /* oracle_event() - is this event allowed now? Before it is acted on. */
 void oracle_event(struct world *w, int e, const struct vmc_event *ev);
+
+/* oracle_jumped() - did an end go to a snapshot since @c was opened? */
+bool oracle_jumped(const struct world *w, const struct conv *c);
 
 /* oracle_is_ending() - is @c over on end @e, its END waiting to be taken? */
 bool oracle_is_ending(const struct world *w, const struct conv *c, int e);

@@ -4,6 +4,7 @@
  *
  *	sim --seed N [--steps M] [--trace]   one run
  *	sim --runs N [--first S]             many; prints each failing seed
+ *	sim --storm N [--first S]            the same, faults are the rule
  *	sim --seeds FILE                     the seeds of a file
  *	sim --scenarios                      fairness and latency
  *	sim --self-test                      does the oracle notice mistakes?
@@ -18,11 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "offsets.h"
 #include "oracle.h"
 #include "scenario.h"
 #include "world.h"
 
 #define STEPS_DEFAULT 1500u
+#define STEPS_STORM   400u
 #define TRACE_SHORT   24u
 /* A mutation must be noticed in some of that many runs. */
 #define SELF_TEST_RUNS 40u
@@ -30,7 +33,9 @@
 struct options {
 	uint64_t seed, steps, runs, first;
 	const char *seeds;
-	bool trace, scenarios, self_test, one;
+	bool trace, scenarios, self_test, one, storm, offsets;
+	uint64_t stride, from, at;
+	const char *kind;
 	enum mutation mutate;
 };
 
@@ -62,12 +67,26 @@ static void choose_profile(struct world *w)
 	p->losses = p->cuts && prng_chance(&w->rng, 1, 2);
 }
 
+static void choose_storm(struct world *w)
+{
+	struct profile *p = &w->profile;
+
+	p->storm = true;
+	p->convs_at_once = 8;
+	p->lull = 8u << prng_below(&w->rng, 6);
+	p->bytes_max = prng_chance(&w->rng, 1, 4) ? 16384 : 2048;
+	p->bytes_all = 1u << 17;
+	p->cuts = p->corruption = true;
+	p->losses = prng_chance(&w->rng, 1, 2);
+	p->jumps = prng_chance(&w->rng, 1, 2);
+}
+
 static void report(const struct world *w, uint64_t seed, uint64_t steps)
 {
 	uint64_t from = w->n_trace > TRACE_SHORT ? w->n_trace - TRACE_SHORT : 0;
 
-	printf("FAILED: sim --seed %" PRIu64 " --steps %" PRIu64 ": %s\n", seed,
-	       steps, w->failure);
+	printf("FAILED: sim %s--seed %" PRIu64 " --steps %" PRIu64 ": %s\n",
+	       w->profile.storm ? "--storm " : "", seed, steps, w->failure);
 	for (uint64_t i = from; i < w->n_trace && !w->verbose; i++)
 		printf("    %s\n", w->trace[i % SIM_TRACE]);
 	fflush(stdout);
@@ -82,7 +101,10 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 	prng_seed(&w->rng, seed);
 	w->verbose = o->trace;
 	w->mutate = o->mutate;
-	choose_profile(w);
+	if (o->storm)
+		choose_storm(w);
+	else
+		choose_profile(w);
 	if (w->mutate)
 		w->mutate_in = prng_below(&w->rng, 20);
 	world_init(w);
@@ -92,6 +114,10 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 		world_calm(w);
 	}
 }
+
+/* Of all runs so far, by kind. */
+static uint64_t fault_sum[FAULT_NUM];
+static uint64_t opened, in_order, otherwise, delivered;
 
 static bool run_seed(const struct options *o, uint64_t seed)
 {
@@ -107,6 +133,12 @@ static bool run_seed(const struct options *o, uint64_t seed)
 		       " ok), %" PRIu64 " bytes, %u faults\n",
 		       seed, (double)w.now / 1000000, w.opened, w.ended_ok / 2,
 		       w.delivered, w.faults);
+	for (int i = 0; i < FAULT_NUM; i++)
+		fault_sum[i] += w.fault[i];
+	opened += w.opened;
+	in_order += w.ended_ok;
+	otherwise += w.ended_other;
+	delivered += w.delivered;
 	world_done(&w);
 	return failed;
 }
@@ -118,6 +150,10 @@ static int run_many(const struct options *o)
 	for (uint64_t i = 0; i < o->runs; i++)
 		bad += run_seed(o, o->first + i);
 	printf("%" PRIu64 " runs, %" PRIu64 " failed\n", o->runs, bad);
+	printf("%" PRIu64 " streams, ends: %" PRIu64 " in order, %" PRIu64
+	       " with a reason, %" PRIu64 " bytes delivered\n",
+	       opened, in_order, otherwise, delivered);
+	faults_print(fault_sum, stdout);
 	return bad != 0;
 }
 
@@ -144,6 +180,23 @@ static int run_file(struct options o)
 	}
 	fclose(f);
 	printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", n, bad);
+	return bad != 0;
+}
+
+static int run_offsets(const struct options *o)
+{
+	struct offsets what = {
+		.seed = o->seed,
+		.stride = o->stride,
+		.kind = o->kind,
+		.from = (unsigned int)o->from,
+		.at = o->at,
+		.trace = o->trace,
+		.mutate = o->mutate,
+	};
+	uint64_t bad = offsets_run(&what, fault_sum, stdout);
+
+	faults_print(fault_sum, stdout);
 	return bad != 0;
 }
 
@@ -222,6 +275,12 @@ static bool parse(int argc, char **argv, struct options *o)
 		{"seeds", required_argument, NULL, 'l'},
 		{"mutate", required_argument, NULL, 'm'},
 		{"trace", no_argument, NULL, 't'},
+		{"storm", no_argument, NULL, 'w'},
+		{"offsets", no_argument, NULL, 'o'},
+		{"stride", required_argument, NULL, 'd'},
+		{"kind", required_argument, NULL, 'k'},
+		{"from", required_argument, NULL, 'e'},
+		{"at", required_argument, NULL, 'a'},
 		{"scenarios", no_argument, NULL, 'c'},
 		{"self-test", no_argument, NULL, 'x'},
 		{0},
@@ -232,6 +291,10 @@ static bool parse(int argc, char **argv, struct options *o)
 	while (good && (opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		o->one |= opt == 's';
 		o->trace |= opt == 't';
+		o->storm |= opt == 'w';
+		o->offsets |= opt == 'o';
+		if (opt == 'k')
+			o->kind = optarg;
 		o->scenarios |= opt == 'c';
 		o->self_test |= opt == 'x';
 		if (opt == 'l')
@@ -244,6 +307,12 @@ static bool parse(int argc, char **argv, struct options *o)
 			good = parse_number(optarg, &o->runs);
 		else if (opt == 'f')
 			good = parse_number(optarg, &o->first);
+		else if (opt == 'd')
+			good = parse_number(optarg, &o->stride) && o->stride;
+		else if (opt == 'e')
+			good = parse_number(optarg, &o->from);
+		else if (opt == 'a')
+			good = parse_number(optarg, &o->at);
 		else if (opt == 'm')
 			good = parse_mutation(optarg, &o->mutate);
 		else
@@ -254,12 +323,16 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.steps = STEPS_DEFAULT, .first = 1};
+	struct options o = {.first = 1, .stride = 1};
 
 	if (!parse(argc, argv, &o))
 		return usage();
+	if (!o.steps)
+		o.steps = o.storm ? STEPS_STORM : STEPS_DEFAULT;
 	if (o.self_test)
 		return self_test(&o);
+	if (o.offsets)
+		return run_offsets(&o);
 	if (o.scenarios)
 		return scenario_all(o.first, stdout) != 0;
 	if (o.seeds)

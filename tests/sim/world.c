@@ -11,6 +11,7 @@
 #include "end.h"
 #include "faults.h"
 #include "oracle.h"
+#include "snapshot.h"
 
 /* Calm: everything must be over within this much virtual time, ... */
 #define CALM_US 120000000u
@@ -104,13 +105,27 @@ static void make_link(struct world *w, int from)
 	w->link[from].us_per_kib = prng_size(&w->rng, 30);
 }
 
+void world_room(struct world *w)
+{
+	if (!w->convs)
+		w->convs = calloc(SIM_CONVS_MAX, sizeof(*w->convs));
+	if (!w->alive)
+		w->alive = calloc(SIM_ALIVE_MAX, sizeof(*w->alive));
+	if (!w->convs || !w->alive)
+		abort();
+}
+
+void world_loses(struct world *w, enum cause cause)
+{
+	w->causes[cause]++;
+	w->end[0].doubt[cause] = w->end[1].doubt[cause] = true;
+}
+
 void world_init(struct world *w)
 {
 	w->now = prng_range(&w->rng, 0, 1000000);
-	w->convs = calloc(SIM_CONVS_MAX, sizeof(*w->convs));
-	w->alive = calloc(SIM_ALIVE_MAX, sizeof(*w->alive));
-	if (!w->convs || !w->alive)
-		abort();
+	world_room(w);
+	history_init(&w->history);
 	for (int e = 0; e < 2; e++) {
 		make_link(w, e);
 		end_init(w, e);
@@ -125,6 +140,8 @@ void world_done(struct world *w)
 		end_done(&w->end[e]);
 		link_done(&w->link[e]);
 	}
+	history_done(&w->history);
+	snapshots_done(w);
 	free(w->convs);
 	free(w->alive);
 	w->convs = NULL;
@@ -134,7 +151,7 @@ void world_done(struct world *w)
 /* ---- chaos ------------------------------------------------------------ */
 
 /* When anything happens by itself next. */
-static uint64_t next_time(const struct world *w)
+uint64_t world_next(const struct world *w)
 {
 	uint64_t t = SIM_NEVER;
 
@@ -166,7 +183,7 @@ static void pass_time(struct world *w)
 		w->now += prng_below(&w->rng, 200);
 		break;
 	default:
-		t = next_time(w);
+		t = world_next(w);
 		if (t != SIM_NEVER && t > w->now)
 			w->now = t;
 		break;
@@ -193,6 +210,92 @@ static void come_back(struct world *w, int e)
 		end_attach(w, e);
 	else if (w->end[e].bye && prng_chance(&w->rng, 1, 8))
 		end_attach(w, e);
+}
+
+/* Whoever stood still goes on. */
+static void wake_up(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	if (!end->paused_until || w->now < end->paused_until)
+		return;
+	end->ahead -= end->slept;
+	end->paused_until = end->slept = 0;
+	end->wake = true;
+}
+
+/* The next thing that happens by itself, ends that are away included. */
+static bool pass_to_next(struct world *w)
+{
+	uint64_t t = world_next(w);
+
+	for (int e = 0; e < 2; e++) {
+		const struct end *end = &w->end[e];
+
+		if (!end->attached && end->attach_at > w->now &&
+		    end->attach_at < t)
+			t = end->attach_at;
+		if (end->paused_until > w->now && end->paused_until < t)
+			t = end->paused_until;
+	}
+	if (t == SIM_NEVER)
+		return false;
+	w->now = t > w->now ? t : w->now + 1;
+	return true;
+}
+
+/* Between two faults: what honest brokers do, for some rounds. */
+static void lull(struct world *w, uint64_t rounds)
+{
+	for (uint64_t i = 0; i < rounds && !world_failed(w); i++) {
+		bool did = false;
+
+		for (int e = 0; e < 2 && !world_failed(w); e++) {
+			wake_up(w, e);
+			if (w->now < w->end[e].paused_until)
+				continue;
+			come_back(w, e);
+			did |= apps_serve(w, e);
+			if (end_has_work(w, e))
+				did |= end_run(w, e, everything);
+			oracle_step(w);
+		}
+		if (!did && !pass_to_next(w))
+			break;
+	}
+}
+
+/* Applications that act, or an end that does only a part of its work. */
+static void stir(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (w->now < w->end[e].paused_until)
+		return;
+	if (prng_chance(&w->rng, 1, 8))
+		apps_names(w, e);
+	else if (prng_chance(&w->rng, 1, 2))
+		apps_open(w, e);
+	else if (prng_chance(&w->rng, 1, 2))
+		apps_poke(w, e);
+	else
+		run_some(w, e);
+}
+
+static void storm_step(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (prng_chance(&w->rng, 1, 2))
+		lull(w, prng_size(&w->rng, w->profile.lull));
+	stir(w);
+	if (w->profile.jumps && prng_chance(&w->rng, 1, 8))
+		snapshot_take(w, e,
+			      (unsigned int)prng_below(&w->rng, SIM_SNAPS));
+	if (prng_chance(&w->rng, 1, 32))
+		faults_weather(w);
+	if (prng_chance(&w->rng, 3, 4))
+		faults_storm(w);
 }
 
 static void chaos_step(struct world *w)
@@ -226,7 +329,10 @@ void world_chaos(struct world *w, uint64_t steps)
 	w->calm = false;
 	w->quit_readers = false;
 	for (uint64_t i = 0; i < steps && !world_failed(w); i++) {
-		chaos_step(w);
+		if (w->profile.storm)
+			storm_step(w);
+		else
+			chaos_step(w);
 		if (!world_failed(w))
 			oracle_step(w);
 	}
@@ -273,7 +379,7 @@ static void until_quiet(struct world *w)
 				world_fail(w, "no rest at one moment");
 			continue;
 		}
-		t = next_time(w);
+		t = world_next(w);
 		if (t == SIM_NEVER)
 			break;
 		if (t > until)
@@ -289,6 +395,8 @@ static void clear_sky(struct world *w, int e)
 {
 	struct link *l = &w->link[e];
 
+	w->end[e].paused_until = w->end[e].paused_until ? 1 : 0;
+	wake_up(w, e);
 	l->stalled_until = 0;
 	l->delay_us = prng_size(&w->rng, 1000);
 	l->jitter_us = prng_size(&w->rng, 100);
@@ -299,6 +407,46 @@ static void clear_sky(struct world *w, int e)
 	w->end[e].wake = true;
 }
 
+/*
+ * A machine that went to a snapshot is found out by the next byte, if it is
+ * one that differs: so there is one. And whatever happened, a new stream works.
+ */
+static void probe(struct world *w, int e)
+{
+	struct script sc = {.want = {1, 1}, .weight = 1};
+	uint32_t id = (uint32_t)w->n_convs;
+
+	if (world_failed(w) || !apps_open_script(w, e, &sc))
+		return;
+	until_quiet(w);
+	if (world_failed(w) || !w->convs[id].half[e].reason)
+		return;
+	/* It was the one that found out, or the table is full. */
+	if (!apps_open_script(w, e, &sc))
+		return;
+	until_quiet(w);
+	if (w->convs[id + 1].half[e].reason &&
+	    w->convs[id + 1].half[e].reason != VMC_REASON_LIMIT)
+		world_fail(w, "end %d: no new stream: %s", e,
+			   vmc_reason_name(w->convs[id + 1].half[e].reason));
+}
+
+static void quiet(struct world *w)
+{
+	until_quiet(w);
+	for (int e = 0; e < 2 && w->profile.storm; e++)
+		probe(w, e);
+	if (!world_failed(w))
+		oracle_quiet(w);
+}
+
+void world_settle(struct world *w)
+{
+	for (int e = 0; e < 2; e++)
+		clear_sky(w, e);
+	quiet(w);
+}
+
 void world_calm(struct world *w)
 {
 	if (world_failed(w))
@@ -307,13 +455,9 @@ void world_calm(struct world *w)
 	w->calm = true;
 	for (int e = 0; e < 2; e++)
 		clear_sky(w, e);
-	until_quiet(w);
-	if (!world_failed(w))
-		oracle_quiet(w);
+	quiet(w);
 	w->quit_readers = true;
-	until_quiet(w);
-	if (!world_failed(w))
-		oracle_quiet(w);
+	quiet(w);
 	for (int e = 0; e < 2; e++)
-		w->end[e].doubt = false;
+		memset(w->end[e].doubt, 0, sizeof(w->end[e].doubt));
 }

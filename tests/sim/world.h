@@ -28,16 +28,30 @@
 #include <stdint.h>
 #include <vmchannel/session.h>
 
+#include "faults.h"
+#include "history.h"
 #include "link.h"
 #include "prng.h"
 
-#define SIM_NEVER      UINT64_MAX
-#define SIM_NAMES      12u
-#define SIM_OWNERS     5u
-#define SIM_CONVS_MAX  4096u
+#define SIM_MEM_ALIGN 64u
+#define SIM_NEVER     UINT64_MAX
+#define SIM_NAMES     12u
+#define SIM_OWNERS    5u
+#define SIM_CONVS_MAX 4096u
+/* Snapshots that are kept of each end. */
+#define SIM_SNAPS      4u
 #define SIM_ALIVE_MAX  (2 * VMC_MAX_STREAMS)
 #define SIM_TRACE      96u
 #define SIM_TRACE_LINE 160u
+
+/* Why a session may be gone. */
+enum cause {
+	CAUSE_RESTART,
+	CAUSE_BYE,
+	CAUSE_GRACE,
+	CAUSE_JUMP, /* an end went to a snapshot */
+	CAUSE_NUM
+};
 
 /* One side of a conversation. */
 enum half_state {
@@ -80,13 +94,15 @@ struct half {
 
 	/* receiving */
 	uint64_t consumed;
-	bool readable; /* READABLE came since we last drained it */
-	bool at_end;   /* we saw the peer's end */
-	bool stopped;  /* we stopped it */
+	uint32_t sent, taken; /* pieces of the history; 0: none yet */
+	bool readable;        /* READABLE came since we last drained it */
+	bool at_end;          /* we saw the peer's end */
+	bool stopped;         /* we stopped it */
 	uint64_t read_at;
 
 	/* how it ended */
-	bool reset, rejected, restarted;
+	bool reset, rejected;
+	bool restarted; /* its end forgot it */
 	uint32_t reason;
 	uint64_t ended_at;
 
@@ -102,8 +118,9 @@ struct conv {
 	uint64_t owner[2];
 	unsigned int weight[2];
 	uint32_t given_reason; /* reset, stop or reject by an application */
-	uint32_t losses;       /* world's count when it was opened */
-	struct half half[2];   /* by end */
+	uint32_t root[2];      /* pieces of the history */
+	uint32_t causes[CAUSE_NUM]; /* world's counts when it was opened */
+	struct half half[2];        /* by end */
 };
 
 /* What one end has been told of the other's names. */
@@ -120,13 +137,20 @@ struct end {
 	bool attached; /* the broker has a pipe to this end of the link */
 	bool up;       /* as the events say */
 	bool bye;      /* it said goodbye; only an attach brings it back */
-	bool doubt;    /* its session may be lost, it does not know yet */
-	bool wake;     /* a call was made: the broker runs its loop */
-	bool blocked;  /* the link took less than was offered */
+	bool doubt[CAUSE_NUM]; /* its session may be lost for this, it does
+				* not know yet */
+	bool wake;             /* a call was made: the broker runs its loop */
+	bool blocked;          /* the link took less than was offered */
 	size_t blocked_by;
 	size_t unit_done; /* bytes of the present unit that the link took */
 	uint64_t attach_at;
+	uint64_t watch_at; /* of the watchdog; 0: it sleeps */
 	struct names names;
+	uint64_t ahead;        /* its clock before the world's, modulo 2^64 */
+	uint64_t paused_until; /* its machine stands still */
+	uint64_t slept;        /* so long did its clock, once it goes on */
+	struct moment at, seen;
+	uint8_t session_id[16]; /* that .seen belongs to */
 	uint64_t ticks, idle_ticks;
 	uint64_t stalls;
 };
@@ -147,7 +171,22 @@ enum mutation {
 	MUTATE_NUM
 };
 
+/* A whole end at some moment, its applications included. */
+struct snap {
+	bool used;
+	struct end end;
+	struct half *half; /* of conversations 0 .. @n */
+	size_t n, room;
+	void *mem;
+	size_t mem_room;
+};
+
 struct profile {
+	bool storm;    /* faults are the rule */
+	bool jumps;    /* snapshots */
+	uint64_t lull; /* most rounds between two of its faults */
+	/* NULL: chosen at random */
+	void (*limits)(struct vmc_session_config *cfg);
 	bool tiny;       /* small random limits, else the shipped ones */
 	bool cuts;       /* cut, re-attach, lost and replayed bytes */
 	bool corruption; /* changed bytes */
@@ -168,8 +207,11 @@ struct world {
 	uint32_t *alive; /* ids of conversations that can still change */
 	size_t n_alive;
 	uint64_t bytes_planned;
-	uint32_t losses; /* times that a session may have been lost */
-	uint32_t faults; /* times that the link lied or was cut */
+	uint32_t causes[CAUSE_NUM]; /* times that a session may be lost */
+	uint32_t faults;            /* times that the link lied or was cut */
+	uint64_t fault[FAULT_NUM];  /* injected, by kind */
+	struct history history;
+	struct snap snap[2][SIM_SNAPS + 1]; /* and a spare one */
 	bool calm;
 	bool quit_readers; /* calm, second part: no reader holds out */
 	enum mutation mutate;
@@ -188,11 +230,21 @@ struct world {
 void world_init(struct world *w);
 void world_done(struct world *w);
 
+/* world_room() - memory of the conversations, if there is none yet */
+void world_room(struct world *w);
+
 /* world_chaos() - @steps random steps */
 void world_chaos(struct world *w, uint64_t steps);
 
 /* world_calm() - let everything finish, then look at what is left */
 void world_calm(struct world *w);
+
+/* world_settle() - the links work again, everything moves until it is quiet,
+ * then a new stream each way; and that is how it should be */
+void world_settle(struct world *w);
+
+/* world_next() - when anything happens by itself; SIM_NEVER: nothing does */
+uint64_t world_next(const struct world *w);
 
 /* world_fail() - the run failed; only the first failure counts */
 void world_fail(struct world *w, const char *fmt, ...)
@@ -206,5 +258,8 @@ void world_note(struct world *w, const char *fmt, ...)
 bool world_mutates(struct world *w, enum mutation m);
 
 const char *world_name(unsigned int name);
+
+/* world_loses() - sessions may be lost from now on, for @cause */
+void world_loses(struct world *w, enum cause cause);
 
 #endif /* SIM_WORLD_H */

@@ -14,16 +14,27 @@
 
 #define RAW_NONCE UINT64_C(0xfeedfacecafebeef)
 
+/* Digests that are remembered; more frames are never un-acked. */
+#define RAW_DIGESTS 8192u
+
 struct raw {
 	struct vmc_session *s; /* a host */
 	void *mem;
 	uint64_t now;
 	uint64_t tx_seed, rx_seed;
+	/* before frame n, modulo the size: of the engine, and ours */
+	uint64_t rx_digest[RAW_DIGESTS], tx_digest[RAW_DIGESTS];
+	uint32_t n_sent;   /* in order, that is */
 	uint32_t seq, ack; /* ours next; the engine's next */
 	struct hello theirs;
 	uint8_t out[1u << 20]; /* what the engine wrote */
 	size_t out_len, out_at;
 };
+
+static inline uint64_t *raw_digest(uint64_t *of, uint32_t n)
+{
+	return &of[n % RAW_DIGESTS];
+}
 
 static inline void raw_init(struct raw *r, const struct vmc_session_config *cfg)
 {
@@ -100,15 +111,25 @@ static inline bool raw_get_hello(struct raw *r, struct hello *ret)
 static inline bool raw_get(struct raw *r, struct wire_header *ret,
 			   const uint8_t **ret_payload)
 {
+	uint64_t seed = r->rx_seed;
+
 	raw_collect(r);
 	if (r->out_len - r->out_at < WIRE_HEADER)
 		return false;
-	assert_true(wire_get_header(r->out + r->out_at, r->rx_seed, ret));
+	wire_peek_header(r->out + r->out_at, ret);
+	assert_true(ret->ack <= r->n_sent);
+	seed ^= *raw_digest(r->tx_digest, ret->ack);
+	if (wire_is_sequenced(ret->type))
+		seed ^= *raw_digest(r->rx_digest, r->ack);
+	assert_true(wire_get_header(r->out + r->out_at, seed, ret));
 	*ret_payload = r->out + r->out_at + WIRE_HEADER;
 	assert_int_equal(hash64(*ret_payload, ret->len), ret->hash);
 	r->out_at += WIRE_HEADER + ret->len;
-	if (wire_is_sequenced(ret->type))
+	if (wire_is_sequenced(ret->type)) {
 		assert_int_equal(ret->seq, r->ack++);
+		*raw_digest(r->rx_digest, r->ack) =
+			wire_digest(*raw_digest(r->rx_digest, r->ack - 1), ret);
+	}
 	return true;
 }
 
@@ -131,12 +152,21 @@ static inline void raw_frame(struct raw *r, const struct wire_header *with,
 {
 	static uint8_t buf[VMC_MAX_FRAME + WIRE_HEADER];
 	struct wire_header h = *with;
+	uint64_t seed = r->tx_seed;
 
 	if (payload)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
 	wire_put_header(buf, &h);
-	wire_stamp(buf, r->ack, r->tx_seed);
+	seed ^= *raw_digest(r->rx_digest, r->ack);
+	if (wire_is_sequenced(h.type))
+		seed ^= *raw_digest(r->tx_digest, r->n_sent);
+	wire_stamp(buf, r->ack, seed);
+	if (wire_is_sequenced(h.type) && h.seq == r->n_sent) {
+		*raw_digest(r->tx_digest, r->n_sent + 1) =
+			wire_digest(*raw_digest(r->tx_digest, r->n_sent), &h);
+		r->n_sent++;
+	}
 	raw_bytes(r, buf, (size_t)WIRE_HEADER + h.len);
 }
 
@@ -201,6 +231,16 @@ static inline uint64_t raw_derive(const struct raw *r, uint64_t use)
 	return hash64_seed(both, sizeof(both), use);
 }
 
+/* Everything that both know when a session is new. */
+static inline void raw_new_session(struct raw *r)
+{
+	r->rx_seed = raw_derive(r, 1);
+	r->tx_seed = raw_derive(r, 2);
+	r->rx_digest[0] = raw_derive(r, 5);
+	r->tx_digest[0] = raw_derive(r, 6);
+	r->seq = r->ack = r->n_sent = 0;
+}
+
 /* All the way to UP, as a guest without a session. */
 static inline void raw_up(struct raw *r)
 {
@@ -211,9 +251,7 @@ static inline void raw_up(struct raw *r)
 	ack.verdict = HELLO_VERDICT_UNKNOWN;
 	raw_say(r, &ack);
 	assert_int_equal(raw_event(r).type, VMC_EV_UP);
-	r->rx_seed = raw_derive(r, 1);
-	r->tx_seed = raw_derive(r, 2);
-	r->seq = r->ack = 0;
+	raw_new_session(r);
 	assert_true(raw_get_hello(r, &back));
 	assert_int_equal(back.kind, HELLO_KIND_ACK);
 	assert_int_equal(back.echo, RAW_NONCE);

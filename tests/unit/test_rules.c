@@ -572,7 +572,19 @@ static void an_ack_of_what_was_not_sent_is_a_loss_of_sync(void **state)
 	f->raw.ack = 1;
 	raw_send(&f->raw, WIRE_ACK, 0, 0, NULL, 0);
 	expect_resync(&f->raw);
-	assert_int_equal(stats(f)->bad_sequence, 1);
+	assert_int_equal(stats(f)->bad_header, 1);
+}
+
+/* The peer that says this is not the one that has seen our past. */
+static void an_ack_of_another_history_is_a_loss_of_sync(void **state)
+{
+	struct fixture *f = *state;
+
+	raw_up(&f->raw);
+	f->raw.rx_digest[0]++;
+	raw_send(&f->raw, WIRE_ACK, 0, 0, NULL, 0);
+	expect_resync(&f->raw);
+	assert_int_equal(stats(f)->bad_header, 1);
 }
 
 static void a_splice_is_a_loss_of_sync(void **state)
@@ -584,7 +596,7 @@ static void a_splice_is_a_loss_of_sync(void **state)
 	raw_up(&f->raw);
 	h.hash = hash64("12345678", 8);
 	wire_put_header(buf, &h);
-	wire_stamp(buf, 0, f->raw.tx_seed);
+	wire_stamp(buf, 0, f->raw.tx_seed ^ f->raw.rx_digest[0]);
 	memcpy(buf + WIRE_HEADER, "12345679", 8);
 	raw_bytes(&f->raw, buf, sizeof(buf));
 	expect_resync(&f->raw);
@@ -674,8 +686,7 @@ static void losses_of_sync_are_limited(void **state)
 		ack.verdict = HELLO_VERDICT_UNKNOWN;
 		raw_say(&f->raw, &ack);
 		assert_int_equal(raw_event(&f->raw).type, VMC_EV_UP);
-		f->raw.tx_seed = raw_derive(&f->raw, 2);
-		f->raw.seq = f->raw.ack = 0;
+		raw_new_session(&f->raw);
 	}
 	assert_int_equal(n, 10);
 	assert_int_equal(stats(f)->resync_backoff, 1);
@@ -1258,6 +1269,7 @@ int main(void)
 		T(a_gap_in_the_numbers_is_a_loss_of_sync),
 		T(a_number_on_what_has_none_is_a_loss_of_sync),
 		T(an_ack_of_what_was_not_sent_is_a_loss_of_sync),
+		T(an_ack_of_another_history_is_a_loss_of_sync),
 		T(a_splice_is_a_loss_of_sync),
 		T(a_frame_of_another_attach_is_a_loss_of_sync),
 		T(a_torn_frame_is_given_up),

@@ -31,12 +31,16 @@
 #define POLL_MS      100
 /* Frames between two looks at what the host says. */
 #define BATCH 64
+/* Digests that are remembered; more frames are never un-acked. */
+#define SENT_MAX 65536u
 
 struct forger {
 	int fd;
 	uint64_t tx_seed, rx_seed;
-	uint32_t seq, ack; /* of the next frame we send; we expect */
-	uint32_t stream;   /* the last one that we opened */
+	uint64_t rx_digest;           /* of what the host sent */
+	uint64_t tx_digest[SENT_MAX]; /* before our frame n, modulo the size */
+	uint32_t seq, ack;            /* of the next frame we send; we expect */
+	uint32_t stream;              /* the last one that we opened */
 	uint8_t in[INPUT_SIZE];
 	size_t in_len;
 	bool lost; /* the host left this session */
@@ -88,6 +92,17 @@ static void port_write(struct forger *f, const uint8_t *p, size_t len)
 	}
 }
 
+/* What the check of the host's next frame was made with. */
+static uint64_t seed_of(const struct forger *f, const uint8_t *p)
+{
+	struct wire_header h;
+	uint64_t seed;
+
+	wire_peek_header(p, &h);
+	seed = f->rx_seed ^ f->tx_digest[h.ack % SENT_MAX];
+	return wire_is_sequenced(h.type) ? seed ^ f->rx_digest : seed;
+}
+
 /* Follows what the host sends, as far as acks need it. */
 static void port_read(struct forger *f)
 {
@@ -98,7 +113,7 @@ static void port_read(struct forger *f)
 	if (n > 0)
 		f->in_len += (size_t)n;
 	while (f->in_len - at >= WIRE_HEADER) {
-		if (!wire_get_header(f->in + at, f->rx_seed, &h) ||
+		if (!wire_get_header(f->in + at, seed_of(f, f->in + at), &h) ||
 		    h.type == WIRE_BYE) {
 			f->lost = true;
 			f->in_len = 0;
@@ -107,7 +122,10 @@ static void port_read(struct forger *f)
 		if (f->in_len - at < (size_t)WIRE_HEADER + h.len)
 			break;
 		at += (size_t)WIRE_HEADER + h.len;
-		f->ack += wire_is_sequenced(h.type);
+		if (!wire_is_sequenced(h.type))
+			continue;
+		f->ack++;
+		f->rx_digest = wire_digest(f->rx_digest, &h);
 	}
 	memmove(f->in, f->in + at, f->in_len - at);
 	f->in_len -= at;
@@ -147,7 +165,9 @@ static void take_secrets(struct forger *f, const struct vmc_session *s)
 {
 	f->tx_seed = s->tx_seed;
 	f->rx_seed = s->rx_seed;
+	f->rx_digest = s->rx_digest;
 	f->seq = (uint32_t)s->tx_next;
+	f->tx_digest[f->seq % SENT_MAX] = s->tx_digest;
 	f->ack = (uint32_t)s->rx_next;
 	f->stream = 1;
 	f->in_len = s->in_tail - s->in_head;
@@ -189,13 +209,20 @@ static void forge(struct forger *f, const struct wire_header *like,
 {
 	static uint8_t buf[WIRE_HEADER + UINT16_MAX];
 	struct wire_header h = *like;
+	uint64_t seed = f->tx_seed ^ f->rx_digest;
 
 	if (h.len)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
-	h.seq = wire_is_sequenced(h.type) ? f->seq++ : 0;
+	if (wire_is_sequenced(h.type)) {
+		uint64_t before = f->tx_digest[f->seq % SENT_MAX];
+
+		seed ^= before;
+		h.seq = f->seq++;
+		f->tx_digest[f->seq % SENT_MAX] = wire_digest(before, &h);
+	}
 	wire_put_header(buf, &h);
-	wire_stamp(buf, f->ack + h.ack, f->tx_seed);
+	wire_stamp(buf, f->ack + h.ack, seed);
 	port_write(f, buf, (size_t)WIRE_HEADER + h.len);
 	f->frames++;
 }
