@@ -24,6 +24,10 @@ MEMORY = 128
 UUID = "6d6f7665-6420-4000-8000-000000000001"
 RAW_PORT = "org.vmchannel.raw"
 HOP_TIMEOUT = 60
+# Places that a stream may be told to follow to; hops of a journey.
+FOLLOW_MAX = 8
+# Until a program that is cut knows why.
+END_SECONDS = 6
 FLOW = re.compile(r"flow (\d+): out (\d+) in (\d+) lost (\d+) doubled (\d+) "
                   r"garbage (\d+) end (\S+) gaps (\S*)")
 END = re.compile(r"^end: (\S+) ", re.M)
@@ -138,8 +142,6 @@ class Journey:
         Journey.made += 1
         self.dir = os.path.join(t.dir, f"j{Journey.made}")
         os.makedirs(self.dir)
-        # Where streams that follow look: always the present host's folder.
-        self.pointer = os.path.join(self.dir, "to")
         self.here = self.host(False)
         self.here.attach()
         if self.here.daemon:
@@ -151,6 +153,11 @@ class Journey:
         host = Host(self.t, self.dir, self.hops, incoming, **self.options)
         self.hops += 1
         return host
+
+    def follow_options(self):
+        """All the places where it will be."""
+        return [word for i in range(1, FOLLOW_MAX + 1) for word in
+                ("-f", os.path.join(self.dir, f"h{i}", "run"))]
 
     @property
     def guest(self):
@@ -165,9 +172,6 @@ class Journey:
         there = self.host(True)
         if early:
             there.attach()
-        if there.daemon:
-            os.symlink(there.daemon.top, self.pointer + ".new")
-            os.rename(self.pointer + ".new", self.pointer)
         return there
 
     def switch(self, there, capabilities=(), during=None,
@@ -304,7 +308,7 @@ class Load:
         words = f"flow {Load.made} {{}} {{}} {tick}"
         self.guest_words = words.format(*guest)
         self.host_words = words.format(*host).split()
-        self.options = ["-f", journey.pointer] if follow else []
+        self.options = journey.follow_options() if follow else []
         getattr(self, "open_by_" + opened_by)(journey)
 
     def open_by_host(self, journey):
@@ -325,8 +329,14 @@ class Load:
 
     def going(self):
         """Nothing has ended yet."""
-        for text in (self.outside.errors(), self.inside.read()):
-            check("flow " not in text, f"a stream ended: {text[-300:]}")
+        for where, read in (("host", self.outside.errors),
+                            ("guest", self.inside.read)):
+            if "flow " not in read():
+                continue
+            time.sleep(END_SECONDS)
+            said = re.sub(r" gaps \S*", "", read())
+            raise Failure(f"{self.channel}: a stream ended on the {where}: "
+                          f"{said[-600:]}")
 
     def finish(self, timeout=60):
         """Both sides stop; each byte must have come. Returns the host's ends
