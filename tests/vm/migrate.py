@@ -26,6 +26,8 @@ RAW_PORT = "org.vmchannel.raw"
 HOP_TIMEOUT = 60
 # Places that a stream may be told to follow to; hops of a journey.
 FOLLOW_MAX = 8
+# Capabilities of QEMU that a move may ask for.
+WAYS = ("pause-before-switchover", "postcopy-ram")
 # Until a program that is cut knows why.
 END_SECONDS = 6
 FLOW = re.compile(r"flow (\d+): out (\d+) in (\d+) lost (\d+) doubled (\d+) "
@@ -181,7 +183,8 @@ class Journey:
         source = self.here
         for host in (source, there):
             host.qmp.command("migrate-set-capabilities", capabilities=[
-                {"capability": c, "state": True} for c in capabilities])
+                {"capability": c, "state": c in capabilities}
+                for c in WAYS])
         source.qmp.command("migrate-set-parameters", max_bandwidth=bandwidth)
         source.qmp.command("migrate", uri=there.address)
         if during:
@@ -264,10 +267,10 @@ class GuestFlows:
                                       check=False).text()
 
     def stop(self):
-        """Its streams half-close."""
+        """Its streams half-close; some may have ended with the others."""
         self.journey.guest.run(
             f"read pid <{self.log}.pid; for p in $pid "
-            "$(cat /proc/$pid/task/$pid/children); do kill -USR1 $p; done")
+            "$(cat /proc/$pid/task/$pid/children); do kill -USR1 $p; done", check=False)
 
     def ends(self, count, timeout=60):
         def look():
