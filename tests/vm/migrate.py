@@ -18,7 +18,7 @@ import time
 
 from tap import Tap
 from vmtest import (Daemon, Failure, TimedOut, VM, check, check_equal,
-                    program, wait_for)
+                    program, varlink, wait_for)
 
 MEMORY = 128
 UUID = "6d6f7665-6420-4000-8000-000000000001"
@@ -313,6 +313,8 @@ class Load:
         self.host_words = words.format(*host).split()
         self.options = journey.follow_options() if follow else []
         getattr(self, "open_by_" + opened_by)(journey)
+        wait_for(f"{count} streams to be open",
+                 lambda: self.n_open(journey.daemon) == count, 30, 0.1)
 
     def open_by_host(self, journey):
         self.inside = GuestFlows(journey, f"-l host {self.channel}",
@@ -329,6 +331,11 @@ class Load:
         self.inside = GuestFlows(
             journey, f"-n {self.count} -c host {self.channel}",
             self.guest_words)
+
+    def n_open(self, daemon):
+        streams = varlink(daemon, "org.vmchannel.Broker.Streams")["streams"]
+        return sum(1 for s in streams if s["channel"] == self.channel and
+                   s["state"] == "open")
 
     def going(self):
         """Nothing has ended yet."""
