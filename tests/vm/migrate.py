@@ -141,6 +141,7 @@ class Journey:
         self.random = random.Random(seed)
         self.options = options
         self.hops = 0
+        self.stayed = 0
         Journey.made += 1
         self.dir = os.path.join(t.dir, f"j{Journey.made}")
         os.makedirs(self.dir)
@@ -215,7 +216,10 @@ class Journey:
             time.sleep(r.uniform(0, 0.5))
             there.attach()
         # It may stand there for a while, or be gone at once.
-        time.sleep(r.choice([0, r.uniform(0, 0.5)]))
+        # It may stand there for a while: programs learn of the move when its
+        # QEMU ends.
+        self.stayed = r.choice([0, r.uniform(0, 0.5)])
+        time.sleep(self.stayed)
         source.leave()
         return move, source
 

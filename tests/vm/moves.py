@@ -46,7 +46,7 @@ class Round:
         early = journey.random.random() < 0.7
         plain = Load(journey, PLAIN, (50000, 0), (50000, 0), 20)
         move, source = journey.hop(early, **more)
-        self.moves.append((move, early))
+        self.moves.append((move, early and not journey.stayed))
         self.t.wait_peer(journey.daemon, 20)
         self.new_streams()
         self.check_plain(plain)
@@ -82,8 +82,8 @@ class Round:
     def finish(self):
         for load in (self.load, self.back):
             host, _ = load.finish(90)
-            for move, early in self.moves:
-                if early:
+            for move, counts in self.moves:
+                if counts:
                     self.downtimes += downtimes(host, move)
 
 

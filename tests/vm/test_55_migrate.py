@@ -114,8 +114,8 @@ def test_migrations(t):
     need_state()
     seed = seed_of_run()
     passed, waited = [], []
-    for count, profile, hops in ((1, PROFILES[1], 3), (8, PROFILES[0], 4),
-                                 (64, PROFILES[2], 3)):
+    for count, profile, hops in ((1, PROFILES[1], 4), (8, PROFILES[0], 5),
+                                 (64, PROFILES[2], 1)):
         waited += run_round(t, seed, count, profile, hops, passed.append)
     for text in passed:
         t.note(text)
