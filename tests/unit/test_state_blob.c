@@ -294,6 +294,22 @@ static void readable_is_due(void **state)
 	free(b.p);
 }
 
+/* A name that the peer has not heard of is nothing to go on from. */
+static void new_names_are_not_saved(void **state)
+{
+	struct loaded l;
+	struct blob b;
+
+	(void)state;
+	make(&b, &plain);
+	room(&l, NULL);
+	assert_int_equal(load(&l, &b), 0);
+	assert_int_equal(vmc_name_advertise(l.s, "org.new", 0), 0);
+	same_again(&l, &b);
+	free(l.mem);
+	free(b.p);
+}
+
 static void nothing_is_no_session(void **state)
 {
 	struct blob b;
@@ -1358,6 +1374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_of_each),
 		cmocka_unit_test(readable_is_due),
+		cmocka_unit_test(new_names_are_not_saved),
 		cmocka_unit_test(nothing_is_no_session),
 		cmocka_unit_test(save_has_conditions),
 		cmocka_unit_test(load_wants_memory),
