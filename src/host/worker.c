@@ -32,7 +32,9 @@
 /* The goodbye is lost if the link is closed before QEMU has read it, and the
  * guest's programs would wait for a daemon that comes back. QEMU on a busy
  * machine takes its time; the supervisor has more patience than this. */
-#define GOODBYE_MS      2000
+#define GOODBYE_MS 2000
+/* The supervisor reads as fast as it can. */
+#define DROP_MS         1000u
 #define GOODBYE_STEP_MS 5
 
 void worker_fail(struct worker *w, const char *what, int r)
@@ -104,7 +106,7 @@ static void on_upgrade(void *data)
 	worker_say(data, &(struct ipc_msg){.type = IPC_UPGRADE}, -1);
 }
 
-static void on_keep(void *data, uint64_t number, int fd)
+static bool on_keep(void *unused, uint64_t number, int fd)
 {
 	const struct ipc_msg m = {
 		.type = IPC_KEEP,
@@ -112,13 +114,18 @@ static void on_keep(void *data, uint64_t number, int fd)
 		.value = STATE_FD_STREAM,
 	};
 
-	worker_say(data, &m, fd);
+	(void)unused;
+	return ipc_send(WORKER_FD_PAIR, &m, IPC_FROM_WORKER, fd) == 0;
 }
 
+/* Must arrive; many may end at one moment. */
 static void on_drop(void *data, uint64_t number)
 {
-	worker_say(data, &(struct ipc_msg){.type = IPC_DROP, .request = number},
-		   -1);
+	const struct ipc_msg m = {.type = IPC_DROP, .request = number};
+	int r = ipc_send_wait(WORKER_FD_PAIR, &m, IPC_FROM_WORKER, -1, DROP_MS);
+
+	if (r == -EAGAIN)
+		worker_fail(data, "supervisor-deaf", r);
 }
 
 static const struct broker_ops ops = {
@@ -265,19 +272,13 @@ static void on_life(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 					    const struct ipc_msg *m, int fd) = {
-	[IPC_CONFIG] = on_config,
-	[IPC_CONFIG_FAILED] = on_config_failed,
-	[IPC_LINK] = on_link,
-	[IPC_LINK_DETAIL] = on_link_detail,
-	[IPC_SERVICE] = on_service,
-	[IPC_STOP] = on_stop,
-	[IPC_BUS] = worker_on_bus,
-	[IPC_HOLD] = on_hold,
-	[IPC_THAW] = on_thaw,
-	[IPC_ADOPT] = worker_on_adopt,
-	[IPC_GIVE] = worker_on_give,
-	[IPC_LIFE] = on_life,
-	[IPC_UPGRADE_FAILED] = on_upgrade_failed,
+	[IPC_CONFIG] = on_config,      [IPC_CONFIG_FAILED] = on_config_failed,
+	[IPC_LINK] = on_link,          [IPC_LINK_DETAIL] = on_link_detail,
+	[IPC_SERVICE] = on_service,    [IPC_STOP] = on_stop,
+	[IPC_BUS] = worker_on_bus,     [IPC_CLAIMED] = worker_on_claimed,
+	[IPC_HOLD] = on_hold,          [IPC_THAW] = on_thaw,
+	[IPC_ADOPT] = worker_on_adopt, [IPC_GIVE] = worker_on_give,
+	[IPC_LIFE] = on_life,          [IPC_UPGRADE_FAILED] = on_upgrade_failed,
 };
 
 bool worker_hear(struct worker *w)
@@ -354,6 +355,7 @@ static int make_broker(struct worker *w, const struct options *opt)
 		.session_mem = w->arena.mem,
 		.session_size = w->arena.size,
 		.session_left = w->arena.left,
+		.session_torn = w->arena.torn,
 		.turn = &w->arena.head->turn,
 		.incoming = opt->incoming,
 		.ops = &ops,
@@ -455,6 +457,7 @@ int worker_run(const struct options *opt)
 	log_init(name);
 	prctl(PR_SET_NAME, "vmchanneld-work");
 	syscall(SYS_close_range, (unsigned int)WORKER_FD_NUM, ~0u, 0u);
+	broker_batch();
 	r = map_memory(&w);
 	if (r == 0)
 		r = make_broker(&w, opt);
