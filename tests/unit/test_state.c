@@ -352,6 +352,7 @@ static void replace(struct play *w)
 static void adopt(struct play *w)
 {
 	struct end *e = &w->p.end[HOST];
+	struct vmc_session_stats st;
 	struct vmc_session_config c;
 	void *mem;
 	size_t size;
@@ -367,6 +368,9 @@ static void adopt(struct play *w)
 	assert_int_equal(vmc_session_adopt(&e->s, mem, size, &c, w->p.now), 0);
 	assert_null(vmc_session_check(e->s));
 	assert_ptr_equal(e->s, mem);
+	vmc_session_get_stats(e->s, &st);
+	assert_true(st.state == VMC_SESSION_DETACHED ||
+		    st.state == VMC_SESSION_CLOSED);
 	take_events(w, HOST);
 }
 
