@@ -398,6 +398,10 @@ static void test_quote(void **state)
 	check_quote(quote_shell, "a-b_c/d.e,f=g:h", "a-b_c/d.e,f=g:h");
 	check_quote(quote_shell, "", "''");
 	check_quote(quote_shell, "a b", "'a b'");
+	check_quote(quote_shell, "a$b", "'a$b'");
+	check_quote(quote_shell, "a`b", "'a`b'");
+	check_quote(quote_shell, "a\\b", "'a\\b'");
+	check_quote(quote_shell, "a;b", "'a;b'");
 	check_quote(quote_shell, "it's", "'it'\\''s'");
 	check_quote(quote_shell, "$(x)`y`\\\n", "'$(x)`y`\\\n'");
 	check_quote(quote_xml, "/a&b<c>'d'\"e\"",
