@@ -380,6 +380,7 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	struct iovec iov[4];
 	long n = vmc_stream_peek(s, h->handle, iov,
 				 (int)prng_range(&w->rng, 1, 4));
+	struct half before = *h;
 	size_t take;
 
 	if (n < 0) {
@@ -395,6 +396,8 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	if (take)
 		w->end[e].wake = true;
 	h->consumed += take;
+	if (take && world_mutates(w, MUTATE_REWIND))
+		*h = before;
 	if (take && world_mutates(w, MUTATE_DROP))
 		h->consumed -= 1;
 	w->delivered += take;

@@ -261,8 +261,11 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 /* The self-test's mistakes; true if the event is swallowed. */
 static bool mutate_event(struct world *w, struct vmc_event *ev)
 {
-	if (ev->type == VMC_EV_END)
+	if (ev->type == VMC_EV_END) {
+		if (world_mutates(w, MUTATE_REASON))
+			ev->reason = VMC_REASON_ROLLBACK;
 		return world_mutates(w, MUTATE_LOSE_END);
+	}
 	if (ev->type == VMC_EV_NAME_ADDED)
 		return world_mutates(w, MUTATE_LOSE_NAME);
 	if (ev->type != VMC_EV_READABLE)

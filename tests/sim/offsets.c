@@ -498,6 +498,7 @@ static void report(struct record *r, const struct kind *k, int from,
 	for (; i < w->n_trace; i++)
 		fprintf(r->out, "    %s\n", w->trace[i % SIM_TRACE]);
 	fflush(r->out);
+	r->o->failed(r->o->data, k->name, (unsigned int)from, at);
 	r->failed++;
 }
 
@@ -511,7 +512,6 @@ static void strike(struct record *r, unsigned int step, const struct kind *k,
 	w->verbose = r->o->trace;
 	play_step(&r->play);
 	prng_seed(&w->rng, r->o->seed ^ prng_mix(at * 2 + (uint64_t)from));
-	w->mutate = r->o->mutate;
 	world_note(w, "%s at byte %ju from end %d", k->name, (uintmax_t)at,
 		   from);
 	if (!world_failed(w))

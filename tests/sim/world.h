@@ -31,6 +31,7 @@
 #include "faults.h"
 #include "history.h"
 #include "link.h"
+#include "plant.h"
 #include "prng.h"
 
 #define SIM_MEM_ALIGN 64u
@@ -168,7 +169,10 @@ enum mutation {
 	MUTATE_LATE_TIMER, /* deadlines are not served */
 	MUTATE_CHARGE,     /* more lies in the port than was written */
 	MUTATE_CREDIT,     /* more was pulled than the engine saw */
-	MUTATE_NUM
+	MUTATE_REASON,     /* a stream ends for a reason that nobody gave */
+	MUTATE_REWIND,     /* an application goes back, its engine does not */
+	MUTATE_PLANT,      /* the first of enum plant */
+	MUTATE_NUM = MUTATE_PLANT + PLANT_NUM
 };
 
 /* A whole end at some moment, its applications included. */
