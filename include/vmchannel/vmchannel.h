@@ -10,8 +10,9 @@
  * Errors: functions return 0, a descriptor or a positive value on success and
  * a negative errno on failure; the errno is listed with its cause. After a
  * failure vmc_strerror() has one line that names the thing and the remedy.
- * errno itself is left at any value. No function installs a signal handler or
- * starts a thread; one that is interrupted by a signal goes on. One struct
+ * errno itself is left at any value. No function installs a signal handler, and
+ * only VMC_FOLLOW starts a thread; a function that is interrupted by a signal
+ * goes on. One struct
  * belongs to one thread at a time; different structs are independent, and the
  * functions without a struct may be called by any thread. Every descriptor is
  * close-on-exec from the moment it exists. The environment (VMCHANNEL_DIR,
@@ -70,6 +71,7 @@ VMC_PUBLIC const char *vmc_strerror(void);
 
 /* Flags of vmc_connect() and vmc_listen(). */
 #define VMC_MESSAGES 0x1u /* keep message boundaries; both sides must ask */
+#define VMC_FOLLOW   0x2u /* go along when the VM moves: vmc_follow_to() */
 
 /* Room for a stream's id, NUL included. */
 #define VMC_ID_MAX 40
@@ -78,7 +80,7 @@ VMC_PUBLIC const char *vmc_strerror(void);
  * vmc_connect() - open a stream to a channel of the other side
  * @vm:         name of the VM, or "host" in a guest; borrowed
  * @channel:    name that a program at the other side announced; borrowed
- * @flags:      0 or VMC_MESSAGES
+ * @flags:      0, VMC_MESSAGES, VMC_FOLLOW (on the host)
  * @timeout_ms: how long to wait for the answer, or VMC_NO_TIMEOUT
  * @ret_id:     if not NULL, VMC_ID_MAX bytes for the id of the stream, which
  *              vmc_stream_status() takes; written on success
@@ -88,6 +90,38 @@ VMC_PUBLIC const char *vmc_strerror(void);
  */
 VMC_PUBLIC int vmc_connect(const char *vm, const char *channel,
 			   unsigned int flags, int timeout_ms, char *ret_id);
+
+/**
+ * vmc_follow_to() - where streams with VMC_FOLLOW go on when their VM moves
+ * @vm:  the VM, as named to vmc_connect()
+ * @to:  NULL-terminated: names of VMs, or absolute directories (a VM's, or the
+ *       one with the VM of the same name in it); or NULL
+ * @via: NULL-terminated: commands for /bin/sh whose stdin and stdout are the
+ *       control socket of the other daemon: "ssh host vmchannel stdio web1";
+ *       or NULL
+ *
+ * Replaces what was named for @vm, copies it, and may be called at any time,
+ * also while a stream searches. At most 8 places, which are tried side by side,
+ * every 250 ms, for 30 s.
+ *
+ * A stream with VMC_FOLLOW is not the broker's socket but a pair with a thread
+ * of the library between, one for each stream, all signals blocked; 400 KiB of
+ * memory. When the VM has moved, the thread shows the stream's token at the
+ * destination, and bytes go on in both directions, each once and in order; the
+ * program sees nothing but a pause. Policy is asked again there. If it cannot
+ * go on, the stream ends with a reason (vmc_stream_status(), which knows where
+ * a stream is): "timeout", "denied", "session-lost" (numbers that do not fit).
+ *
+ * The relay belongs to the process that connected. exit() waits up to 5 s for
+ * what was written; _exit() and a signal lose what the thread has not sent on.
+ * A child after fork() may use the descriptor (also after exec) as long as the
+ * parent lives. Commands of @via are children of the process: one that waits
+ * for any child may see their ends.
+ *
+ * Return: 0, -EINVAL, -ENOMEM.
+ */
+VMC_PUBLIC int vmc_follow_to(const char *vm, const char *const *to,
+			     const char *const *via);
 
 struct vmc_listener;
 

@@ -1,16 +1,384 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * arena.c - all that must outlive this process, in one block
+ *
+ * Notes, streams, channels, how streams ended, and the session. In a daemon
+ * that is watched over the block is shared memory, and its successor takes it
+ * as it lies there if this process died between two turns of its loop: then
+ * nothing was in flight, and only what the kernel closes with us is missing.
+ * Descriptors of streams and Listen calls that are older than KEEP_MS are kept
+ * elsewhere (ops.keep) and come back with broker_adopt_fd().
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/control.h"
 #include "broker/internal.h"
+#include "broker/log.h"
 #include "broker/state.h"
+
+#define ALIGN 64u
+
+/* Of struct broker, written at the end of each turn. */
+struct arena_notes {
+	uint64_t instance, last_number, last_seq, moved_at_ms;
+	size_t status_next, status_n;
+	uint32_t n_channels;
+	bool frozen, expecting;
+	char instance_text[17], id_text[17];
+	char destination[DESTINATION_MAX + 1];
+};
+
+struct layout {
+	size_t streams, channels, records, session, all;
+};
+
+static size_t aligned(size_t n)
+{
+	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+static struct layout find_layout(const struct broker *b)
+{
+	struct layout l;
+
+	l.streams = aligned(sizeof(struct arena_notes));
+	l.channels = l.streams + aligned(b->n_slots * sizeof(*b->streams));
+	l.records = l.channels + aligned(CHANNELS_MAX * sizeof(*b->channels));
+	l.session =
+		l.records + aligned(STATUS_MAX * sizeof(*b->status.records));
+	l.all = l.session + aligned(vmc_session_size(&b->session_cfg));
+	return l;
+}
+
+/* Pages that are never touched cost nothing. */
+static uint8_t *find_memory(struct broker *b, const struct broker_config *cfg,
+			    size_t size)
+{
+	void *p;
+
+	if (cfg->session_mem)
+		return cfg->session_size < size ? NULL : cfg->session_mem;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	b->arena_size = size; /* ours to unmap */
+	return p;
+}
+
+void arena_done(struct broker *b)
+{
+	if (b->arena_size)
+		munmap(b->arena, b->arena_size);
+	b->arena = NULL;
+}
+
+/* ---- what the next one needs to know ---- */
+
+void arena_note(struct broker *b)
+{
+	struct arena_notes *n = b->arena;
+
+	n->instance = b->instance;
+	n->last_number = b->last_number;
+	n->last_seq = b->events.last_seq;
+	n->moved_at_ms = b->moved_at_ms;
+	n->status_next = b->status.next;
+	n->status_n = b->status.n;
+	n->n_channels = b->n_channels;
+	n->frozen = b->frozen;
+	n->expecting = b->expecting;
+}
+
+/* Those that change once in a life or never. */
+void arena_note_texts(struct broker *b)
+{
+	struct arena_notes *n = b->arena;
+
+	memcpy(n->instance_text, b->instance_text, sizeof(n->instance_text));
+	memcpy(n->id_text, b->id_text, sizeof(n->id_text));
+	memcpy(n->destination, b->destination, sizeof(n->destination));
+}
+
+static bool notes_fit(const struct arena_notes *n)
+{
+	return n->status_next < STATUS_MAX && n->status_n <= STATUS_MAX &&
+	       n->n_channels <= CHANNELS_MAX &&
+	       strnlen(n->instance_text, 17) == 16 &&
+	       strnlen(n->id_text, 17) == 16 &&
+	       memchr(n->destination, '\0', sizeof(n->destination));
+}
+
+static void take_notes(struct broker *b)
+{
+	const struct arena_notes *n = b->arena;
+
+	b->instance = b->session_cfg.instance = n->instance;
+	b->last_number = n->last_number;
+	b->events.last_seq = n->last_seq;
+	b->events.first_seq = n->last_seq + 1;
+	b->moved_at_ms = n->moved_at_ms;
+	b->status.next = n->status_next;
+	b->status.n = n->status_n;
+	b->n_channels = n->n_channels;
+	b->frozen = n->frozen;
+	b->expecting = n->expecting;
+	memcpy(b->instance_text, n->instance_text, sizeof(b->instance_text));
+	memcpy(b->id_text, n->id_text, sizeof(b->id_text));
+	memcpy(b->destination, n->destination, sizeof(b->destination));
+}
+
+/* ---- taking it over ---- */
+
+/* What pointed into the dead process, and descriptors of it. */
+static void forget_process(struct broker *b)
+{
+	for (uint32_t i = 0; i < b->n_slots; i++) {
+		struct stream *st = &b->streams[i];
+
+		st->fd = -1;
+		st->lost = st->early != NULL;
+		st->early = NULL;
+		st->channel = NULL;
+		st->wants_room = st->starved = false;
+		st->writable = true;
+	}
+	for (uint32_t i = 0; i < b->n_channels; i++) {
+		struct channel *ch = &b->channels[i];
+
+		ch->conn = NULL;
+		ch->waiting = ch->running = 0;
+	}
+}
+
+static bool take_left(struct broker *b, size_t size)
+{
+	struct vmc_session_config cfg = b->session_cfg;
+
+	if (!notes_fit(b->arena) ||
+	    vmc_session_adopt(&b->session, b->session_mem, size, &cfg,
+			      broker_now_us()) < 0)
+		return false;
+	take_notes(b);
+	forget_process(b);
+	streams_rebuild_free(b);
+	b->adopted = true;
+	return true;
+}
+
+static int begin_anew(struct broker *b, size_t size)
+{
+	for (uint32_t i = 0; i < b->n_slots; i++)
+		b->streams[i].gen = 1; /* so that 0 refers to none */
+	streams_rebuild_free(b);
+	arena_note_texts(b);
+	arena_note(b);
+	return vmc_session_init(&b->session, b->session_mem, size,
+				&b->session_cfg) < 0
+		       ? -EINVAL
+		       : 0;
+}
+
+int arena_init(struct broker *b, const struct broker_config *cfg)
+{
+	struct layout l = find_layout(b);
+	size_t session_size = l.all - l.session;
+	uint8_t *p = find_memory(b, cfg, l.all);
+
+	if (!p)
+		return -ENOMEM;
+	b->arena = p;
+	b->streams = (struct stream *)(void *)(p + l.streams);
+	b->channels = (struct channel *)(void *)(p + l.channels);
+	b->status.records = (struct stream_record *)(void *)(p + l.records);
+	b->session_mem = p + l.session;
+	b->session_size = session_size;
+	if (cfg->session_left && take_left(b, session_size))
+		return 0;
+	if (cfg->session_left) {
+		log_error("ev=adopt-failed action=begin-anew");
+		memset(p, 0, l.all);
+	}
+	return begin_anew(b, session_size);
+}
+
+/* ---- descriptors ---- */
+
+static struct stream *find_stream(struct broker *b, uint64_t number)
+{
+	for (uint32_t i = 0; i < b->n_slots; i++) {
+		struct stream *st = &b->streams[i];
+
+		if (st->state != STREAM_FREE && st->number == number)
+			return st;
+	}
+	return NULL;
+}
+
+static bool adopt_listener(struct broker *b, uint64_t index, int fd)
+{
+	struct channel *ch;
+	struct control_conn *c;
+
+	if (!b->adopted || index >= b->n_channels)
+		return false;
+	ch = &b->channels[index];
+	/* Half a message may have gone out. */
+	if (ch->kind != CHANNEL_LISTENER || ch->conn || ch->unsent)
+		return false;
+	c = control_adopt(b, fd);
+	if (!c)
+		return true; /* closed; the channel goes */
+	ch->conn = c;
+	c->channel = ch;
+	c->mode = CONTROL_LISTENING;
+	return true;
+}
 
 bool broker_adopt_fd(struct broker *b, uint64_t number, int fd)
 {
-	(void)b;
-	(void)number;
-	(void)fd;
-	return false;
+	struct stream *st;
+
+	if (number & KEEP_LISTEN)
+		return adopt_listener(b, number & ~KEEP_LISTEN, fd);
+	st = find_stream(b, number);
+	if (!b->adopted || !st || st->state != STREAM_OPEN || st->fd >= 0 ||
+	    st->lost)
+		return false;
+	st->fd = fd;
+	if (stream_watch(b, st) < 0) {
+		st->fd = -1;
+		return false;
+	}
+	st->drain = true; /* what is true of it is asked anew */
+	if (!st->tx_done)
+		vmc_stream_ready(b->session, st->h);
+	return true;
+}
+
+static void end_stream(struct broker *b, struct stream *st)
+{
+	struct vmc_stream_info info = {0};
+
+	st->kept = false;
+	if (st->state == STREAM_WAITING || st->state == STREAM_STARTING) {
+		incoming_refuse(b, st, VMC_REASON_DAEMON_LOST);
+		return;
+	}
+	if (vmc_stream_reset(b->session, st->h, VMC_REASON_DAEMON_LOST) == 0)
+		return;
+	/* Frozen: it is told when the session moves again. */
+	vmc_stream_get_info(b->session, st->h, &info);
+	stream_ended(b, st, VMC_REASON_DAEMON_LOST, st->delivered,
+		     info.bytes_out);
+}
+
+static void settle_stream(struct broker *b, struct stream *st)
+{
+	bool waits = st->state == STREAM_WAITING;
+
+	if (st->state == STREAM_FREE || st->state == STREAM_AWAITED)
+		return;
+	if (st->state == STREAM_OPEN ? st->fd >= 0 : waits)
+		stream_join_channel(b, st);
+	if (st->state == STREAM_OPEN ? st->fd < 0 : !(waits && st->channel))
+		end_stream(b, st);
 }
 
 void broker_adopt_done(struct broker *b)
 {
-	(void)b;
+	uint32_t before = b->n_streams;
+
+	if (!b->adopted)
+		return;
+	b->adopted = false;
+	for (uint32_t i = 0; i < b->n_channels; i++) {
+		struct channel *ch = &b->channels[i];
+
+		if (ch->kind != CHANNEL_LISTENER || ch->conn)
+			continue;
+		channel_remove(b, ch);
+	}
+	for (uint32_t i = 0; i < b->n_slots; i++)
+		settle_stream(b, &b->streams[i]);
+	log_info("ev=adopted streams=%u", before);
+	b->services_wait = b->control_again = true;
+	broker_sweep_need(b);
+	pump_kick(b);
+}
+
+/* ---- keeping ---- */
+
+/* Return: is there one that is too young? */
+static bool keep_streams(struct broker *b, uint64_t now_ms)
+{
+	bool left = false;
+
+	for (uint32_t i = 0; i < b->n_slots; i++) {
+		struct stream *st = &b->streams[i];
+
+		if (st->state != STREAM_OPEN || st->kept || st->fd < 0)
+			continue;
+		if (now_ms - st->since_ms >= KEEP_MS)
+			st->kept = b->ops->keep(b->data, st->number, st->fd);
+		left |= !st->kept;
+	}
+	return left;
+}
+
+static bool keep_listeners(struct broker *b, uint64_t now_ms)
+{
+	bool left = false;
+
+	for (uint32_t i = 0; i < b->n_channels; i++) {
+		struct channel *ch = &b->channels[i];
+
+		if (ch->kind != CHANNEL_LISTENER || ch->kept || !ch->conn)
+			continue;
+		if (now_ms - ch->since_ms >= KEEP_MS)
+			ch->kept = b->ops->keep(b->data, KEEP_LISTEN | i,
+						ch->conn->fd);
+		left |= !ch->kept;
+	}
+	return left;
+}
+
+bool keep_sweep(struct broker *b, uint64_t now_ms)
+{
+	bool left;
+
+	if (!b->ops->keep)
+		return false;
+	left = keep_streams(b, now_ms);
+	return keep_listeners(b, now_ms) || left;
+}
+
+void keep_need(struct broker *b)
+{
+	if (b->ops->keep)
+		broker_sweep_need(b);
+}
+
+void keep_stream_end(struct broker *b, struct stream *st)
+{
+	if (!st->kept)
+		return;
+	st->kept = false;
+	/* The copy keeps it alive until the message has been read. */
+	shutdown(st->fd, SHUT_RDWR);
+	b->ops->drop(b->data, st->number);
+}
+
+void keep_listener_end(struct broker *b, struct channel *ch)
+{
+	if (!ch->kept)
+		return;
+	ch->kept = false;
+	b->ops->drop(b->data, KEEP_LISTEN | (uint64_t)(ch - b->channels));
 }

@@ -20,19 +20,15 @@
 #define STOP_FLUSH_MS 500u
 #define STOP_STEP_MS  5
 
-#define SESSION_ALIGN 64
-
 void broker_unref(struct broker *b)
 {
 	if (--b->n_handles > 0)
 		return;
 	streams_done(b);
 	events_done(&b->events);
-	status_done(&b->status);
 	services_done(&b->services);
 	policy_free(b->policy);
-	free(b->channels);
-	free(b->session_mem);
+	arena_done(b);
 	free(b->vm);
 	free(b->uuid);
 	free(b);
@@ -41,7 +37,6 @@ void broker_unref(struct broker *b)
 static int init_session(struct broker *b, const struct broker_config *cfg)
 {
 	struct vmc_session_config s;
-	size_t size;
 
 	vmc_session_config_default(&s, cfg->role);
 	if (cfg->session)
@@ -53,30 +48,21 @@ static int init_session(struct broker *b, const struct broker_config *cfg)
 		 b->instance);
 	memcpy(b->id_text, b->instance_text, sizeof(b->id_text));
 	b->max_streams = s.max_streams;
-	size = vmc_session_size(&s);
-	if (size == 0)
+	if (vmc_session_size(&s) == 0)
 		return -EINVAL;
-	size = (size + SESSION_ALIGN - 1) & ~(size_t)(SESSION_ALIGN - 1);
-	b->session_mem = aligned_alloc(SESSION_ALIGN, size);
-	if (!b->session_mem)
-		return -ENOMEM;
 	b->session_cfg = s;
-	b->session_size = size;
-	return vmc_session_init(&b->session, b->session_mem, size, &s) < 0
-		       ? -EINVAL
-		       : 0;
+	return 0;
 }
 
 static int init_tables(struct broker *b, const struct broker_config *cfg)
 {
 	b->vm = strdup(cfg->vm);
 	b->uuid = cfg->uuid ? strdup(cfg->uuid) : NULL;
-	b->channels = calloc(CHANNELS_MAX, sizeof(*b->channels));
-	if (!b->vm || (cfg->uuid && !b->uuid) || !b->channels)
+	if (!b->vm || (cfg->uuid && !b->uuid) || events_init(&b->events) < 0)
 		return -ENOMEM;
-	if (status_init(&b->status) < 0 || events_init(&b->events) < 0)
+	if (streams_init(b) < 0)
 		return -ENOMEM;
-	return streams_init(b);
+	return arena_init(b, cfg);
 }
 
 static int init_loop(struct broker *b, const struct broker_config *cfg)
@@ -94,6 +80,8 @@ static int init_loop(struct broker *b, const struct broker_config *cfg)
 	r = connect_server_init(b, cfg->connect_fd);
 	if (r < 0)
 		return r;
+	if (channel_find(b, CHANNEL_BUILTIN_NAME))
+		return 0; /* adopted */
 	r = channel_add(b, NULL, CHANNEL_BUILTIN, CHANNEL_BUILTIN_NAME, false,
 			b->owner);
 	return r;
@@ -113,6 +101,7 @@ int broker_new(struct broker **ret, uv_loop_t *loop,
 	b->role = cfg->role;
 	b->owner = cfg->owner;
 	b->expecting = cfg->incoming;
+	b->turn = cfg->turn;
 	b->side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_HOST
 					     : VMC_PRINCIPAL_GUEST;
 	b->peer_side = cfg->role == VMC_ROLE_HOST ? VMC_PRINCIPAL_GUEST

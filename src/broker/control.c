@@ -64,6 +64,9 @@ static void conn_close(struct control_conn *c)
 
 	if (c->fd < 0)
 		return;
+	/* Otherwise the copy would keep it alive for a moment. */
+	if (c->channel && c->channel->kept)
+		shutdown(c->fd, SHUT_RDWR);
 	fd = detach(c);
 	close(fd);
 }
@@ -90,6 +93,8 @@ static bool conn_flush(struct control_conn *c)
 		c->out_off += (size_t)n;
 	}
 	c->out_len = c->out_off = 0;
+	if (c->channel)
+		c->channel->unsent = false;
 	return c->fd >= 0;
 }
 
@@ -129,6 +134,8 @@ void control_put(struct control_conn *c, char *text, size_t len)
 	}
 	memcpy(c->out + c->out_len, text, len);
 	c->out_len += len;
+	if (c->channel)
+		c->channel->unsent = true;
 out:
 	free(text);
 }

@@ -76,6 +76,7 @@ void method_moved(struct control_call *call)
 		return;
 	}
 	strcpy(b->destination, destination);
+	arena_note_texts(b);
 	if (b->ops->moved)
 		b->ops->moved(b->data, destination);
 	call_reply(call, NULL);

@@ -194,7 +194,10 @@ enum channel_kind {
 struct channel {
 	enum channel_kind kind;
 	bool messages;
-	bool keep; /* mark while services are replaced */
+	bool keep;   /* mark while services are replaced */
+	bool kept;   /* LISTENER: ops.keep took a copy of its connection */
+	bool unsent; /* LISTENER: a message to it is not out, or half */
+	uint64_t since_ms;
 	uid_t uid; /* who announced it */
 	unsigned int waiting;
 	unsigned int running; /* SERVICE: started and not ended */
@@ -253,6 +256,8 @@ struct stream {
 	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
 	uint32_t gen;    /* of this slot: makes stale references visible */
 	uint32_t held;   /* events of its descriptor while frozen */
+	bool kept;       /* ops.keep took a copy of its descriptor */
+	bool lost;       /* adopted, but bytes of it were in the dead process */
 	int fd;
 	vmc_stream h;
 	uint64_t number;    /* of its id */
@@ -306,6 +311,8 @@ uint64_t stream_number(const struct broker *b, const char *id);
 void stream_record(const struct broker *b, const struct stream *st,
 		   struct stream_record *ret);
 
+/* stream_join_channel() - of a stream that came from another process */
+void stream_join_channel(struct broker *b, struct stream *st);
 /* stream_watch() - make its descriptor a member of the inner set */
 int stream_watch(struct broker *b, struct stream *st);
 /* stream_events() - epoll said @events */
@@ -376,6 +383,30 @@ void incoming_forget_channel(struct broker *b, struct channel *ch);
 /* incoming_start_services() - start what waited for a running one to end */
 void incoming_start_services(struct broker *b);
 void token_text(const uint8_t token[TOKEN_LEN], char ret[TOKEN_TEXT]);
+
+/* ---- what outlives the process (arena.c) ------------------------------ */
+
+/* Calls are shorter, and not worth a message. */
+#define KEEP_MS 1000u
+/* In the numbers of ops.keep: not a stream, but a row of the channels. */
+#define KEEP_LISTEN (UINT64_C(1) << 63)
+
+/* arena_init() - memory of session, streams, channels and records; the session
+ * is made, or what was left is adopted. session_cfg and n_slots are set. */
+int arena_init(struct broker *b, const struct broker_config *cfg);
+void arena_done(struct broker *b);
+/* arena_note() - the turn ends: a successor can go on from here */
+void arena_note(struct broker *b);
+/* arena_note_texts() - they have changed */
+void arena_note_texts(struct broker *b);
+/* keep_sweep() - give copies away. Return: is anything too young? */
+bool keep_sweep(struct broker *b, uint64_t now_ms);
+/* keep_need() - something has begun that may have to be kept */
+void keep_need(struct broker *b);
+/* keep_stream_end(), keep_listener_end() - before their descriptor is closed;
+ * the copy must not keep it alive */
+void keep_stream_end(struct broker *b, struct stream *st);
+void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* ---- the ended ones (status.c) ---------------------------------------- */
 
@@ -609,6 +640,10 @@ struct broker {
 	uv_loop_t *loop;
 	struct vmc_session *session;
 	void *session_mem;
+	void *arena;
+	size_t arena_size; /* 0: not ours */
+	bool adopted;      /* and not all descriptors are here */
+	uint64_t *turn;    /* NULL: nobody asks */
 	const struct broker_ops *ops;
 	void *data;
 	enum vmc_role role;

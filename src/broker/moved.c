@@ -67,6 +67,7 @@ void broker_moved(struct broker *b, const char *destination)
 	if (destination)
 		snprintf(b->destination, sizeof(b->destination), "%s",
 			 destination);
+	arena_note_texts(b);
 	b->moved_at_ms = broker_now_us() / 1000u;
 	log_info("ev=moved streams=%u", b->n_streams);
 	end_streams(b);

@@ -93,9 +93,12 @@ int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
 		.messages = messages,
 		.keep = true,
 		.uid = uid,
+		.since_ms = broker_now_us() / 1000u,
 	};
 	strcpy(ch->name, name);
 	broker_emit_channel(b, EVENT_CHANNEL_ADDED, name, false, messages);
+	if (kind == CHANNEL_LISTENER)
+		keep_need(b);
 	if (ret)
 		*ret = ch;
 	return 0;
@@ -104,6 +107,7 @@ int channel_add(struct broker *b, struct channel **ret, enum channel_kind kind,
 void channel_remove(struct broker *b, struct channel *ch)
 {
 	incoming_forget_channel(b, ch);
+	keep_listener_end(b, ch);
 	vmc_name_withdraw(b->session, ch->name);
 	ch->kind = CHANNEL_FREE;
 	broker_emit_channel(b, EVENT_CHANNEL_REMOVED, ch->name, false,

@@ -238,6 +238,7 @@ static void on_sweep(uv_timer_t *h)
 	listener_sweep(&b->connect.listener);
 	more = connect_server_sweep(b, now_ms);
 	more |= streams_sweep(b, now_ms);
+	more |= keep_sweep(b, now_ms);
 	more |= follow_sweep(b, now_ms);
 	if (!more) {
 		uv_timer_stop(&b->sweep);

@@ -12,9 +12,12 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "broker/internal.h"
+#include "broker/log.h"
 
 /* When libuv wants to run next, in its milliseconds. */
 static uint64_t uv_due_ms(const struct broker *b)
@@ -65,13 +68,34 @@ static bool take_events(struct broker *b, const struct epoll_event *evs, int n)
 	return loop;
 }
 
+/* Whoever looks after our death must see all of a turn's stores before the
+ * number that says that it has ended. */
+static void turn_end(struct broker *b)
+{
+	if (!b->turn)
+		return;
+	arena_note(b);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile uint64_t *)b->turn = (*b->turn | 1u) + 1u;
+}
+
+static void turn_begin(struct broker *b)
+{
+	if (!b->turn)
+		return;
+	*(volatile uint64_t *)b->turn |= 1u;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 static uint64_t turn(struct broker *b, uint64_t now_us)
 {
 	struct epoll_event evs[PUMP_POLL_MAX];
 	bool loop;
 	int n;
 
+	turn_end(b);
 	n = epoll_wait(b->inner, evs, PUMP_POLL_MAX, wait_ms(b, now_us));
+	turn_begin(b);
 	now_us = broker_now_us();
 	loop = take_events(b, evs, n);
 	if (b->timer_at_us == 0 || now_us >= b->deadline_us)
@@ -109,4 +133,13 @@ void broker_run(struct broker *b)
 void broker_quit(struct broker *b)
 {
 	b->quit = true;
+}
+
+void broker_batch(void)
+{
+	struct sched_param param = {.sched_priority = 0};
+
+	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param) <
+	    0)
+		log_debug("ev=no-batch error=\"%s\"", strerror(errno));
 }

@@ -440,20 +440,6 @@ static void take_fds(struct load *l)
 	}
 }
 
-static void join_channel(struct broker *b, struct stream *st)
-{
-	struct channel *ch = channel_find(b, st->name);
-	bool open = st->state == STREAM_OPEN;
-
-	if (st->outgoing || !ch || (open && ch->kind != CHANNEL_SERVICE))
-		return;
-	st->channel = ch;
-	if (st->state == STREAM_WAITING)
-		ch->waiting++;
-	else if (ch->kind == CHANNEL_SERVICE)
-		ch->running++;
-}
-
 static void take_stream(struct load *l, const struct rec *r)
 {
 	struct broker *b = l->b;
@@ -472,7 +458,7 @@ static void take_stream(struct load *l, const struct rec *r)
 	if (st->state == STREAM_AWAITED)
 		st->since_ms = 0; /* counts from the first handshake */
 	else
-		join_channel(b, st);
+		stream_join_channel(b, st);
 	waits = st->state == STREAM_WAITING || st->state == STREAM_STARTING;
 	if (waits && !st->channel) {
 		incoming_refuse(b, st, VMC_REASON_WITHDRAWN);
@@ -522,6 +508,7 @@ static void take_over(struct load *l)
 		b->events.last_seq = l->last_seq;
 		b->events.first_seq = l->last_seq + 1;
 	}
+	arena_note_texts(b);
 	channels_advertise(b);
 	take_fds(l);
 	for (uint32_t i = 0; i < l->n_recs; i++)

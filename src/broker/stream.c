@@ -28,14 +28,10 @@ int streams_init(struct broker *b)
 {
 	uint32_t n = b->max_streams + SPARE_SLOTS;
 
-	b->streams = calloc(n, sizeof(*b->streams));
 	b->free_slots = calloc(n, sizeof(*b->free_slots));
-	if (!b->streams || !b->free_slots)
+	if (!b->free_slots)
 		return -ENOMEM;
 	b->n_slots = n;
-	for (uint32_t i = 0; i < n; i++)
-		b->streams[i].gen = 1; /* so that 0 refers to none */
-	streams_rebuild_free(b);
 	return 0;
 }
 
@@ -52,11 +48,10 @@ void streams_rebuild_free(struct broker *b)
 
 void streams_done(struct broker *b)
 {
-	for (uint32_t i = 0; i < b->n_slots; i++) {
+	for (uint32_t i = 0; b->arena && i < b->n_slots; i++) {
 		if (b->streams[i].state != STREAM_FREE)
 			stream_drop(b, &b->streams[i]);
 	}
-	free(b->streams);
 	free(b->free_slots);
 	b->n_slots = 0;
 }
@@ -98,6 +93,20 @@ struct stream *stream_new(struct broker *b, enum stream_state state)
 	return st;
 }
 
+void stream_join_channel(struct broker *b, struct stream *st)
+{
+	struct channel *ch = channel_find(b, st->name);
+	bool open = st->state == STREAM_OPEN;
+
+	if (st->outgoing || !ch || (open && ch->kind != CHANNEL_SERVICE))
+		return;
+	st->channel = ch;
+	if (st->state == STREAM_WAITING)
+		ch->waiting++;
+	else if (ch->kind == CHANNEL_SERVICE)
+		ch->running++;
+}
+
 static void leave_channel(struct broker *b, struct stream *st)
 {
 	struct channel *ch = st->channel;
@@ -117,6 +126,7 @@ void stream_drop(struct broker *b, struct stream *st)
 	leave_channel(b, st);
 	if (st->fd >= 0) {
 		pump_unwatch(b, st->fd);
+		keep_stream_end(b, st);
 		close(st->fd);
 		st->fd = -1;
 	}
@@ -452,6 +462,7 @@ void stream_opened(struct broker *b, struct stream *st)
 	struct event ev = {.type = EVENT_STREAM_OPENED};
 
 	st->state = STREAM_OPEN;
+	keep_need(b);
 	stream_record(b, st, &ev.stream);
 	broker_emit(b, &ev);
 	stream_deliver(b, st);

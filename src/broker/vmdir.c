@@ -186,7 +186,7 @@ static int take_lock(const char *path)
 	return r;
 }
 
-static int make_socket(const char *path, const char *file, mode_t mode)
+int vmdir_socket(const char *path, const char *file, mode_t mode)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd, r;
@@ -230,10 +230,10 @@ int vmdir_claim(const char *path, mode_t mode, int ret_fds[3], char *err,
 	r = fds[0] = take_lock(path);
 	if (r < 0)
 		return r;
-	r = fds[1] = make_socket(path, "control", mode);
+	r = fds[1] = vmdir_socket(path, "control", mode);
 	if (r < 0)
 		goto err_close;
-	r = fds[2] = make_socket(path, "connect", mode);
+	r = fds[2] = vmdir_socket(path, "connect", mode);
 	if (r < 0)
 		goto err_close;
 	memcpy(ret_fds, fds, sizeof(fds));

@@ -86,12 +86,15 @@ static const struct {
 	{BROKER "NoSuchStream", CLI_MISSING,
 	 "the broker knows no such stream (any more); 'vmchannel status VM' "
 	 "lists those that exist"},
+	{"org.varlink.service.MethodNotFound", CLI_FAILED,
+	 "its broker is older than this command and does not know that; start "
+	 "it anew"},
 	{BROKER "InvalidName", CLI_FAILED,
 	 "that cannot be a channel's name: use letters, digits, '_' and '-' in "
 	 "labels joined by single dots, at most 64 characters"},
 };
 
-static int report(const char *vm, const char *error, const json_t *parameters)
+int ask_report(const char *vm, const char *error, const json_t *parameters)
 {
 	char *text;
 	int r;
@@ -114,7 +117,7 @@ static int verdict(const char *vm, int r, char *error, json_t **ret)
 		return cli_vmc_error(r);
 	if (!error)
 		return CLI_OK;
-	r = report(vm, error, *ret);
+	r = ask_report(vm, error, *ret);
 	json_decref(*ret);
 	*ret = NULL;
 	free(error);

@@ -21,6 +21,9 @@
 int ask_quiet(const char *vm, const char *method, json_t *parameters,
 	      int timeout_ms, json_t **ret, char **ret_error);
 
+/* ask_report() - say what an error reply means. Return: the exit status. */
+int ask_report(const char *vm, const char *error, const json_t *parameters);
+
 /**
  * ask() - the same for a verb: failures are reported on stderr
  *

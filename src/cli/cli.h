@@ -23,7 +23,16 @@ enum cli_exit {
 	CLI_MISSING = 127, /* no such VM or channel */
 };
 
-/* One option of a verb; exactly one of flag, text and number is set. --NAME
+/* The library takes as many places. */
+#define CLI_LIST_MAX 8
+
+/* The values of an option that can be given more than once. */
+struct cli_list {
+	unsigned int n;
+	const char *v[CLI_LIST_MAX + 1]; /* NULL-terminated */
+};
+
+/* One option of a verb; one of flag, text, number and list is set. --NAME
  * VALUE and --NAME=VALUE both work, before and after the arguments. */
 struct cli_option {
 	const char *name;  /* without "--"; NULL ends the table */
@@ -32,6 +41,7 @@ struct cli_option {
 	bool *flag;
 	const char **text;
 	unsigned int *number; /* decimal, 0..INT_MAX */
+	struct cli_list *list;
 };
 
 struct cli_args {

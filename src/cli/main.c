@@ -58,8 +58,19 @@ static bool parse_number(const char *text, unsigned int *ret)
 	return true;
 }
 
+static int add_to_list(const struct cli_verb *v, const struct cli_option *o)
+{
+	if (o->list->n == CLI_LIST_MAX)
+		return cli_error(CLI_FAILED, "%s: --%s can be given %d times",
+				 v->name, o->name, CLI_LIST_MAX);
+	o->list->v[o->list->n++] = optarg;
+	return CLI_OK;
+}
+
 static int store(const struct cli_verb *v, const struct cli_option *o)
 {
+	if (o->list)
+		return add_to_list(v, o);
 	if (o->flag)
 		*o->flag = true;
 	else if (o->text)

@@ -87,7 +87,7 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 		json_decref(p);
 		return client_fail(ENOMEM, "vmc_call_start: out of memory");
 	}
-	c->conn.fd = -1;
+	c->conn.fd = c->conn.out = -1;
 	c->more = (flags & VMC_CALL_MORE) != 0;
 	r = dial(c, vm, interface, flags, deadline);
 	if (r)

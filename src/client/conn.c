@@ -66,7 +66,7 @@ int client_wait(int fd, short events, uint64_t deadline)
 void client_init(struct client_conn *c, int fd, const char *vm,
 		 const char *channel)
 {
-	*c = (struct client_conn){.fd = fd};
+	*c = (struct client_conn){.fd = fd, .out = fd};
 	varlink_buf_init(&c->in);
 	snprintf(c->vm, sizeof(c->vm), "%s", vm);
 	snprintf(c->channel, sizeof(c->channel), "%s", channel ? channel : "");
@@ -75,16 +75,18 @@ void client_init(struct client_conn *c, int fd, const char *vm,
 void client_done(struct client_conn *c)
 {
 	varlink_buf_done(&c->in);
+	if (c->out >= 0 && c->out != c->fd)
+		close(c->out);
 	if (c->fd >= 0)
 		close(c->fd);
-	c->fd = -1;
+	c->fd = c->out = -1;
 }
 
 int client_release(struct client_conn *c)
 {
 	int fd = c->fd;
 
-	c->fd = -1;
+	c->fd = c->out = -1;
 	client_done(c);
 	return fd;
 }
@@ -134,32 +136,37 @@ static int dial_error(const char *vm, const struct sockaddr_un *sa, int error)
 	}
 }
 
-int client_dial(struct client_conn *c, const char *vm, const char *channel,
-		uint64_t deadline)
+int client_connect(struct client_conn *c, const struct sockaddr_un *sa,
+		   const char *vm, const char *channel, uint64_t deadline)
 {
 	static const struct timeval forever;
-	struct sockaddr_un sa;
 	int fd, r, e;
 
-	r = vmpath_find_socket(vm, "control", &sa);
-	if (r)
-		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return client_fail(errno, "%s: no socket: %s", vm,
 				   strerror(errno));
 	do {
 		set_connect_timeout(fd, deadline);
-		r = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+		r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
 		e = errno;
 	} while (r && e == EINTR);
 	if (r) {
 		close(fd);
-		return dial_error(vm, &sa, e);
+		return dial_error(vm, sa, e);
 	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof(forever));
 	client_init(c, fd, vm, channel);
 	return 0;
+}
+
+int client_dial(struct client_conn *c, const char *vm, const char *channel,
+		uint64_t deadline)
+{
+	struct sockaddr_un sa;
+	int r = vmpath_find_socket(vm, "control", &sa);
+
+	return r ? r : client_connect(c, &sa, vm, channel, deadline);
 }
 
 static int closed(const struct client_conn *c)
@@ -183,7 +190,7 @@ static int send_all(struct client_conn *c, const char *p, size_t len,
 		    uint64_t deadline)
 {
 	while (len > 0) {
-		ssize_t n = send(c->fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(c->out, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n >= 0) {
 			p += n;
@@ -195,7 +202,7 @@ static int send_all(struct client_conn *c, const char *p, size_t len,
 		if (errno != EAGAIN && errno != EINTR)
 			return client_fail(errno, "%s: cannot send: %s", c->vm,
 					   strerror(errno));
-		if (client_wait(c->fd, POLLOUT, deadline))
+		if (client_wait(c->out, POLLOUT, deadline))
 			return too_late(c);
 	}
 	return 0;

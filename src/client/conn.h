@@ -13,6 +13,7 @@
 #define CLIENT_CONN_H
 
 #include <stdint.h>
+#include <sys/un.h>
 
 #include <vmchannel/vmchannel.h>
 
@@ -33,7 +34,9 @@ enum client_kind {
 };
 
 struct client_conn {
-	int fd; /* blocking, close-on-exec; -1 when closed */
+	int fd;  /* blocking, close-on-exec; -1 when closed */
+	int out; /* where it is written to: the same, but for a command that
+		  * carries the connection (place.h) */
 	struct varlink_buf in;
 	char vm[VMC_NAME_MAX + 1];      /* for error texts */
 	char channel[VMC_NAME_MAX + 1]; /* same; "" if there is none */
@@ -58,6 +61,10 @@ int client_release(struct client_conn *c);
 /* client_dial() - connect to the control socket of @vm's broker */
 int client_dial(struct client_conn *c, const char *vm, const char *channel,
 		uint64_t deadline);
+
+/* client_connect() - the same, to a socket that is known */
+int client_connect(struct client_conn *c, const struct sockaddr_un *sa,
+		   const char *vm, const char *channel, uint64_t deadline);
 
 /* client_send_call() - @parameters is consumed; NULL: no memory for it */
 int client_send_call(struct client_conn *c, const char *method,

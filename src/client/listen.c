@@ -14,6 +14,7 @@ struct vmc_listener {
 	 * could not be accepted for want of a descriptor. */
 	char token[REPLY_TOKEN_SIZE]; /* "" if there is none */
 	struct vmc_caller caller;
+	unsigned int flags;
 };
 
 int vmc_listen(struct vmc_listener **ret, const char *vm, const char *channel,
@@ -25,7 +26,7 @@ int vmc_listen(struct vmc_listener **ret, const char *vm, const char *channel,
 
 	if (r)
 		return r;
-	if (flags & ~VMC_MESSAGES)
+	if (flags & ~(VMC_MESSAGES | VMC_FOLLOW))
 		return client_fail(EINVAL, "vmc_listen: unknown flags 0x%x",
 				   flags);
 	l = calloc(1, sizeof(*l));
@@ -40,6 +41,7 @@ int vmc_listen(struct vmc_listener **ret, const char *vm, const char *channel,
 		return r;
 	}
 	varlink_msg_done(&m);
+	l->flags = flags;
 	*ret = l;
 	return 0;
 }
@@ -89,7 +91,7 @@ static bool can_retry(int r)
 static int accept_offer(struct vmc_listener *l)
 {
 	int r = stream_upgrade(l->conn.vm, l->conn.channel, BROKER "Accept",
-			       json_pack("{s:s}", "token", l->token),
+			       json_pack("{s:s}", "token", l->token), l->flags,
 			       client_deadline(CLIENT_LOCAL_MS), NULL);
 
 	if (!can_retry(r))

@@ -15,12 +15,14 @@ int stream_connect(const char *vm, const char *channel, unsigned int flags,
 /**
  * stream_upgrade() - call a method with "upgrade" and take the descriptor
  * @parameters: consumed
+ * @flags:      VMC_FOLLOW: a relay goes before it
  * @ret_id:     VMC_ID_MAX bytes or NULL
  *
  * Return: the descriptor or a negative errno.
  */
 int stream_upgrade(const char *vm, const char *channel, const char *method,
-		   json_t *parameters, uint64_t deadline, char *ret_id);
+		   json_t *parameters, unsigned int flags, uint64_t deadline,
+		   char *ret_id);
 
 /* stream_bad_reply() - -EPROTO for a reply whose members do not fit */
 int stream_bad_reply(const struct client_conn *c, const char *method);

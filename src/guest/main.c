@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,22 +143,14 @@ static void watch_signals(struct agent *a)
 #define AGENT_NICE (-12)
 
 /*
- * The agent runs when the programs that feed it have had their turn and finds
- * more to do at once: 64-byte writes go 3 to 5 times as fast. And a program
- * that it delivers to runs when the agent has delivered all there is, not in
- * between: 6 instead of 36 switches per MiB. What it starts is scheduled as
- * usual.
+ * A program that the agent delivers to runs when the agent has delivered all
+ * there is, not in between: 6 instead of 36 switches per MiB.
  */
 static void run_in_batches(void)
 {
-	struct sched_param param = {.sched_priority = 0};
-
 	if (setpriority(PRIO_PROCESS, 0, AGENT_NICE) < 0)
 		log_debug("ev=no-nice error=\"%s\"", strerror(errno));
-
-	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param) <
-	    0)
-		log_debug("ev=no-batch error=\"%s\"", strerror(errno));
+	broker_batch();
 }
 
 /* What the broker's own limits add up to is more than the usual 1024. */

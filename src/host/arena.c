@@ -123,6 +123,8 @@ int arena_open(struct arena *ret, int fd)
 	};
 	ret->torn = ret->head->magic != 0 && ret->head->turn % 2 != 0;
 	ret->left = same_program(ret->head) && !ret->torn;
+	if (ret->left)
+		ret->head->turn |= 1u; /* until our first turn has ended */
 	if (!ret->left && ret->head->magic != 0)
 		arena_forget(ret);
 	else if (!ret->left)

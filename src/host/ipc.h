@@ -35,6 +35,7 @@ enum ipc_type {
 	IPC_THAW,           /* it came to nothing: go on */
 	IPC_ADOPT,          /* all was given: load it; size: of the state */
 	IPC_UPGRADE_FAILED, /* text: answers an UPGRADE */
+	IPC_CLAIMED,        /* answers CLAIM; value: 0 or -errno */
 	/* worker to supervisor */
 	IPC_READY,      /* in the sandbox; configuration is wanted */
 	IPC_LINK_ENDED, /* value: enum broker_link_end; error */
@@ -46,6 +47,7 @@ enum ipc_type {
 	IPC_KEEP,       /* fd: to be kept should we die; request: its name */
 	IPC_DROP,       /* request: not to be kept any more */
 	IPC_MOVED,      /* the VM is known to be elsewhere */
+	IPC_CLAIM,      /* text: save_id of a state that is to be loaded */
 	/* both ways */
 	IPC_GIVE, /* fd; value: enum state_fd_kind; request: its cookie */
 	IPC_LIFE, /* value: enum life, from now on */

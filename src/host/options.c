@@ -57,6 +57,7 @@ enum {
 	OPT_SANDBOX,
 	OPT_INCOMING,
 	OPT_WORKER,
+	OPT_BUS,
 	OPT_ADOPT,
 	OPT_RESUME,
 	OPT_CHECK,
@@ -78,6 +79,7 @@ static const struct option long_options[] = {
 	{"incoming", no_argument, NULL, OPT_INCOMING},
 	/* the supervisor's own */
 	{"worker", no_argument, NULL, OPT_WORKER},
+	{"bus", no_argument, NULL, OPT_BUS},
 	{"adopt", no_argument, NULL, OPT_ADOPT},
 	{"resume", required_argument, NULL, OPT_RESUME},
 	{"check-state", required_argument, NULL, OPT_CHECK},
@@ -194,6 +196,9 @@ static int parse_one(struct options *o, int opt)
 		return -1;
 	case OPT_WORKER:
 		o->worker = true;
+		return -1;
+	case OPT_BUS:
+		o->bus = true;
 		return -1;
 	case OPT_ADOPT:
 		o->adopt = true;

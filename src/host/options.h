@@ -27,6 +27,7 @@ struct options {
 	bool sandbox;
 	bool incoming; /* the VM comes from elsewhere */
 	bool worker;   /* started by the supervisor */
+	bool bus;      /* the same */
 	bool adopt;    /* worker: a predecessor hands over */
 	int resume_fd; /* supervisor: go on from this state, or -1 */
 	int check_fd;  /* only say whether that could be done, or -1 */

@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "broker/service_spawn.h"
+#include "host/loaded.h"
 #include "host/supervisor.h"
 #include "host/users_nss.h"
 
@@ -138,6 +139,17 @@ static void on_moved(struct supervisor *s, const struct ipc_msg *m, int fd)
 	s->linger_ms = supervisor_now_ms() + MOVED_MS;
 }
 
+static void on_claim(struct supervisor *s, const struct ipc_msg *m, int fd)
+{
+	const struct ipc_msg answer = {
+		.type = IPC_CLAIMED,
+		.value = loaded_claim(s->dir, m->text),
+	};
+
+	(void)fd;
+	worker_tell(s, &answer, -1);
+}
+
 static void on_life(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
 	(void)fd;
@@ -160,6 +172,7 @@ static const struct request {
 	[IPC_KEEP] = {on_keep, true},
 	[IPC_DROP] = {on_drop, true},
 	[IPC_MOVED] = {on_moved, true},
+	[IPC_CLAIM] = {on_claim, false},
 	[IPC_LIFE] = {on_life, true},
 };
 

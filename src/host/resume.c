@@ -59,6 +59,12 @@ static const struct item {
 	{21, ITEM_TIME, AT(deaths[3])},
 	{22, ITEM_TIME, AT(deaths[4])},
 	{23, ITEM_FLAG, AT(link.searching)},
+	{40, ITEM_FD, AT(bus_listener)},
+	{41, ITEM_FD, AT(bus_pair)},
+	{42, ITEM_FD, AT(bus_fd)},
+	{43, ITEM_INT, AT(bus_pid)},
+	{44, ITEM_TIME, AT(bus_start_ms)},
+	{45, ITEM_TIME, AT(bus_restart_ms)},
 };
 
 _Static_assert(DEATHS_MAX == 5, "all deaths have their item");

@@ -140,14 +140,21 @@ static int detach_from_others(void)
 
 /* ---- 5. limits ---- */
 
-static int set_limits(void)
+static const struct {
+	rlim_t files, data;
+} most[SANDBOX_WHO_NUM] = {
+	[SANDBOX_WORKER] = {SANDBOX_FILES_MAX, SANDBOX_DATA_MAX},
+	[SANDBOX_BUS] = {SANDBOX_BUS_FILES_MAX, SANDBOX_BUS_DATA_MAX},
+};
+
+static int set_limits(enum sandbox_who who)
 {
-	static const struct {
+	const struct {
 		__rlimit_resource_t what;
 		rlim_t max;
 	} limits[] = {
-		{RLIMIT_NOFILE, SANDBOX_FILES_MAX},
-		{RLIMIT_DATA, SANDBOX_DATA_MAX},
+		{RLIMIT_NOFILE, most[who].files},
+		{RLIMIT_DATA, most[who].data},
 		{RLIMIT_CORE, 0}, /* a core holds the guest's bytes */
 		{RLIMIT_NPROC, 0},
 		{RLIMIT_MEMLOCK, 0},
@@ -177,8 +184,8 @@ static void add_missing(char *list, size_t size, const char *what, int r)
 		 strerror(-r));
 }
 
-int sandbox_enter(const struct sandbox_user *user, char *ret_missing,
-		  size_t size)
+int sandbox_enter(enum sandbox_who who, const struct sandbox_user *user,
+		  char *ret_missing, size_t size)
 {
 	int r;
 
@@ -205,6 +212,6 @@ int sandbox_enter(const struct sandbox_user *user, char *ret_missing,
 	if (r == 0)
 		r = detach_from_others();
 	if (r == 0)
-		r = set_limits();
-	return r < 0 ? r : sandbox_seccomp();
+		r = set_limits(who);
+	return r < 0 ? r : sandbox_seccomp(who);
 }

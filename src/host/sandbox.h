@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox.h - what the worker gives up before it reads a guest's byte
+ * sandbox.h - what the worker and the bus process give up before they read a
+ * guest's byte
  */
 #ifndef HOST_SANDBOX_H
 #define HOST_SANDBOX_H
@@ -9,12 +10,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+enum sandbox_who {
+	SANDBOX_WORKER,
+	SANDBOX_BUS,
+	SANDBOX_WHO_NUM
+};
+
 /* Descriptors the worker can have: sockets of VMC_MAX_STREAMS streams, of
  * control connections and half-made calls, and a few of its own. */
 #define SANDBOX_FILES_MAX 4096u
+/* The bus process: the listener, QEMU, the next QEMU, two pairs, memory. */
+#define SANDBOX_BUS_FILES_MAX 32u
 
 /* Far above what the largest state needs; a leak ends here. */
 #define SANDBOX_DATA_MAX (256u * 1024u * 1024u)
+/* A few messages of 1 MiB. sd-bus would take one of 128 MiB. */
+#define SANDBOX_BUS_DATA_MAX (16u * 1024u * 1024u)
 
 struct sandbox_user {
 	bool change;
@@ -23,7 +34,8 @@ struct sandbox_user {
 };
 
 /**
- * sandbox_enter() - give up everything that moving bytes does not need
+ * sandbox_enter() - give up everything that the task does not need
+ * @who:  which filter and which limits
  * @user: who to become (only root can)
  * @ret_missing: set to what this system refuses, "" if nothing; for one line
  *               of log. Seccomp, no-new-privileges and capabilities are never
@@ -34,11 +46,11 @@ struct sandbox_user {
  *
  * Return: 0, or a negative errno; the process must exit then.
  */
-int sandbox_enter(const struct sandbox_user *user, char *ret_missing,
-		  size_t size);
+int sandbox_enter(enum sandbox_who who, const struct sandbox_user *user,
+		  char *ret_missing, size_t size);
 
 /* The filter of the last step; sandbox_enter() installs it. Return: 0, -errno.
  */
-int sandbox_seccomp(void);
+int sandbox_seccomp(enum sandbox_who who);
 
 #endif /* HOST_SANDBOX_H */

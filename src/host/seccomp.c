@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seccomp.c - the system calls that moving bytes between descriptors needs
+ * seccomp.c - the system calls that moving bytes between descriptors needs,
+ * one table for the worker and a smaller one for the bus process
  *
  * Everything that is not in the table kills the process. A new entry needs a
  * reason; one with a number in it (mmap, ioctl, ...) also its conditions.
  */
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -18,7 +20,7 @@
 #include "host/sandbox.h"
 
 /* clang-format off */
-static const int always[] = {
+static const int worker_always[] = {
 	/* the data path */
 	SCMP_SYS(read),           /* eventfd, pipe of a service */
 	SCMP_SYS(write),          /* the same; the log on standard error */
@@ -64,10 +66,12 @@ static const int always[] = {
 };
 
 /* Answered with an error instead: libraries try them and do without. */
-static const struct {
+struct refusal {
 	int nr;
 	int error;
-} refused[] = {
+};
+
+static const struct refusal worker_refused[] = {
 	{SCMP_SYS(io_uring_setup), ENOSYS}, /* newer libuv falls back */
 	{SCMP_SYS(newfstatat), EPERM},      /* stdio asks for a buffer's size */
 	{SCMP_SYS(fstat), EPERM},           /* the same, older libc */
@@ -83,7 +87,7 @@ struct condition {
 	uint64_t mask, value;
 };
 
-static const struct condition conditions[] = {
+static const struct condition worker_conditions[] = {
 	/* malloc(): memory yes, code no */
 	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
 	/* malloc(): the heap's guard pages; code no */
@@ -104,9 +108,75 @@ static const struct condition conditions[] = {
 	/* a pair inside this process reaches nobody */
 	{SCMP_SYS(socketpair), 0, UINT32_MAX, AF_UNIX},
 };
+
+static const int bus_always[] = {
+	/* the data path */
+	SCMP_SYS(write),          /* the log on standard error */
+	SCMP_SYS(writev),         /* sd-bus, if the other end is no socket */
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(close),
+	SCMP_SYS(accept4),        /* QEMU */
+	SCMP_SYS(getsockname),    /* sd-bus: is it a unix socket? */
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),          /* sd-bus, and poll() on arm64 */
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(restart_syscall),/* the kernel's, after a stop */
+	/* memory */
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),        /* also: a state's pages back, MADV_REMOVE */
+	/* about itself */
+	SCMP_SYS(getrandom),      /* save_id */
+	SCMP_SYS(getpid),         /* sd-bus: was there a fork? */
+	SCMP_SYS(gettid),         /* abort() */
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(futex),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+};
+
+static const struct refusal bus_refused[] = {
+	{SCMP_SYS(openat), EPERM},   /* libc, sd-bus: environment, machine id */
+	{SCMP_SYS(statx), EPERM},
+	{SCMP_SYS(readlink), EPERM},
+};
+
+static const struct condition bus_conditions[] = {
+	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, 1 /* F_GETFD */},
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, 2 /* F_SETFD */},
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, 3 /* F_GETFL */},
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, 4 /* F_SETFL */},
+	/* sd-bus: who is calling, size of the socket's buffers */
+	{SCMP_SYS(getsockopt), 1, UINT32_MAX, SOL_SOCKET},
+	{SCMP_SYS(setsockopt), 1, UINT32_MAX, SOL_SOCKET},
+	/* fstat(): of a descriptor, not of a name */
+	{SCMP_SYS(newfstatat), 3, UINT32_MAX, AT_EMPTY_PATH},
+};
 /* clang-format on */
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct table {
+	const int *always;
+	size_t n_always;
+	const struct refusal *refused;
+	size_t n_refused;
+	const struct condition *conditions;
+	size_t n_conditions;
+} tables[SANDBOX_WHO_NUM] = {
+	[SANDBOX_WORKER] = {worker_always, N(worker_always), worker_refused,
+			    N(worker_refused), worker_conditions,
+			    N(worker_conditions)},
+	[SANDBOX_BUS] = {bus_always, N(bus_always), bus_refused, N(bus_refused),
+			 bus_conditions, N(bus_conditions)},
+};
 
 /* A number below 0 is libseccomp's for calls this machine does not have. */
 static int add_rule(scmp_filter_ctx ctx, uint32_t action, int nr)
@@ -139,22 +209,22 @@ static int add_abort(scmp_filter_ctx ctx)
 				      &self);
 }
 
-static int build(scmp_filter_ctx ctx)
+static int build(scmp_filter_ctx ctx, const struct table *t)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < N(always) && r == 0; i++)
-		r = add_rule(ctx, SCMP_ACT_ALLOW, always[i]);
-	for (size_t i = 0; i < N(refused) && r == 0; i++)
+	for (size_t i = 0; i < t->n_always && r == 0; i++)
+		r = add_rule(ctx, SCMP_ACT_ALLOW, t->always[i]);
+	for (size_t i = 0; i < t->n_refused && r == 0; i++)
 		r = add_rule(ctx,
-			     SCMP_ACT_ERRNO((unsigned int)refused[i].error),
-			     refused[i].nr);
-	for (size_t i = 0; i < N(conditions) && r == 0; i++)
-		r = add_condition(ctx, &conditions[i]);
+			     SCMP_ACT_ERRNO((unsigned int)t->refused[i].error),
+			     t->refused[i].nr);
+	for (size_t i = 0; i < t->n_conditions && r == 0; i++)
+		r = add_condition(ctx, &t->conditions[i]);
 	return r == 0 ? add_abort(ctx) : r;
 }
 
-int sandbox_seccomp(void)
+int sandbox_seccomp(enum sandbox_who who)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
@@ -164,7 +234,7 @@ int sandbox_seccomp(void)
 	/* A tree instead of a list: every call of the data path pays for it.
 	 * Older libraries do not know the attribute and are only slower. */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	r = build(ctx);
+	r = build(ctx, &tables[who]);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

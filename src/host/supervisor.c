@@ -208,6 +208,8 @@ static void reap(struct supervisor *s)
 		} else if (pid == s->up.worker) {
 			s->up.worker = 0;
 			upgrade_failed(s, "the new worker has died");
+		} else if (pid == s->bus_pid) {
+			bus_died(s, status);
 		} else
 			children_remove(&s->children, pid);
 	}
@@ -246,6 +248,8 @@ static uint64_t next_deadline(const struct supervisor *s)
 		at = s->link.due_ms;
 	if (s->restart_ms && s->restart_ms < at)
 		at = s->restart_ms;
+	if (s->bus_restart_ms && s->bus_restart_ms < at)
+		at = s->bus_restart_ms;
 	if (s->stopping && s->stop_ms < at)
 		at = s->stop_ms;
 	if (s->up.phase != UPGRADE_NONE && s->up.due_ms < at)
@@ -280,6 +284,8 @@ static void on_time(struct supervisor *s)
 
 	if (s->restart_ms && s->restart_ms <= now)
 		restart_worker(s);
+	if (s->bus_restart_ms && s->bus_restart_ms <= now)
+		s->bus_restart_ms = 0; /* looked at again */
 	if (s->link.searching && s->link.due_ms <= now)
 		supervisor_find_link(s);
 	if (s->up.phase != UPGRADE_NONE && s->up.due_ms <= now)
@@ -298,9 +304,11 @@ static void loop(struct supervisor *s)
 			{.fd = s->signal_fd, .events = POLLIN},
 			{.fd = s->pair, .events = POLLIN},
 			{.fd = s->up.pair, .events = POLLIN},
+			{.fd = bus_is_awaited(s) ? s->bus_listener : -1,
+			 .events = POLLIN},
 		};
 
-		if (poll(p, 3, poll_timeout(s)) < 0 && errno != EINTR) {
+		if (poll(p, 4, poll_timeout(s)) < 0 && errno != EINTR) {
 			log_error("ev=poll error=\"%s\"", strerror(errno));
 			s->status = EXIT_RUN;
 			return;
@@ -312,6 +320,8 @@ static void loop(struct supervisor *s)
 			upgrade_handle(s);
 		if (p[0].revents)
 			on_signal(s);
+		if (p[3].revents)
+			bus_wanted(s);
 		on_time(s);
 	}
 }
@@ -523,6 +533,8 @@ static int take_over(struct supervisor *s)
 	if (r < 0)
 		return fail(EXIT_RUN, "the old program's state", r);
 	resume_inherit(s, false);
+	if (s->bus_listener < 0)
+		bus_listen(s);
 	upgrade_continue(s);
 	return -1;
 }
@@ -544,6 +556,7 @@ static int prepare(struct supervisor *s)
 	r = claim(s);
 	if (r >= 0)
 		return r;
+	bus_listen(s);
 	s->state_fd = supervisor_memory("vmchannel-state", STATE_MAX);
 	s->arena_fd = supervisor_memory(ARENA_NAME, ARENA_SIZE);
 	if (s->state_fd < 0 || s->arena_fd < 0)
@@ -562,6 +575,7 @@ static void clean_up(struct supervisor *s)
 	}
 	if (s->pair >= 0)
 		close(s->pair);
+	bus_end(s);
 	supervisor_drop_link(s);
 	keep_done(&s->keep);
 	if (s->state_fd >= 0)
@@ -592,6 +606,9 @@ static void init(struct supervisor *s, const struct options *opt)
 		.arena_fd = -1,
 		.link_fd = -1,
 		.pair = -1,
+		.bus_listener = -1,
+		.bus_pair = -1,
+		.bus_fd = -1,
 		.up = {.pair = -1, .arena_fd = -1},
 		.life = opt->incoming ? LIFE_INCOMING : LIFE_SERVING,
 	};

@@ -4,9 +4,10 @@
  *
  * Theory of operation
  *
- * One poll() over two descriptors: a signalfd and the pair to the worker;
- * timers exist only while something is awaited (a link, a restart, the end).
- * With the link up nothing wakes it.
+ * One poll() over three descriptors: a signalfd, the pair to the worker, and
+ * vmstate.sock until somebody connects (the bus process has it then); timers
+ *exist only while something is awaited (a link, a restart, the end). With the
+ *link up nothing wakes it.
  *
  *	worker: none -> started -> ready -> (death) -> none, after a pause if it
  *		dies often
@@ -104,6 +105,14 @@ struct supervisor {
 	uint64_t deaths[DEATHS_MAX]; /* a ring */
 	unsigned int n_deaths;
 
+	/* bus_proc.c; the process runs after the first connection */
+	int bus_listener; /* vmstate.sock; -1: none */
+	pid_t bus_pid;    /* 0: none */
+	int bus_pair;
+	int bus_fd;              /* memfd that it shares with workers */
+	uint64_t bus_start_ms;   /* when it was started */
+	uint64_t bus_restart_ms; /* not before; 0: at once */
+
 	bool announced; /* programs can connect, and it was said */
 	bool stopping;
 	uint64_t stop_ms; /* when patience ends */
@@ -154,6 +163,20 @@ void upgrade_failed(struct supervisor *s, const char *why);
 /* upgrade_alone() - the present worker has died. Return: the new one has all
  * it needs and takes its place. */
 bool upgrade_alone(struct supervisor *s);
+/* bus_listen() - bind vmstate.sock; without it the VM migrates without state */
+void bus_listen(struct supervisor *s);
+/* bus_is_awaited() - is a connection to vmstate.sock to be answered by
+ * bus_wanted()? */
+bool bus_is_awaited(const struct supervisor *s);
+/* bus_wanted() - start the bus process, unless it runs */
+void bus_wanted(struct supervisor *s);
+/* bus_join() - give the bus process and the worker that is ready a new pair;
+ * nothing if one of them is missing */
+void bus_join(struct supervisor *s);
+/* bus_died() - the next connection starts another one */
+void bus_died(struct supervisor *s, int wait_status);
+/* bus_end() - end it, remove the socket */
+void bus_end(struct supervisor *s);
 
 /* requests_handle() - what the worker has sent */
 void requests_handle(struct supervisor *s);

@@ -24,16 +24,17 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "host/config.h"
+#include "host/confine.h"
 #include "host/ipc.h"
-#include "host/sandbox.h"
 #include "host/supervisor.h"
-#include "host/users_nss.h"
 #include "host/worker.h"
 
 /* The goodbye is lost if the link is closed before QEMU has read it, and the
  * guest's programs would wait for a daemon that comes back. QEMU on a busy
  * machine takes its time; the supervisor has more patience than this. */
-#define GOODBYE_MS      2000
+#define GOODBYE_MS 2000
+/* The supervisor reads as fast as it can. */
+#define DROP_MS         1000u
 #define GOODBYE_STEP_MS 5
 
 void worker_fail(struct worker *w, const char *what, int r)
@@ -105,7 +106,7 @@ static void on_upgrade(void *data)
 	worker_say(data, &(struct ipc_msg){.type = IPC_UPGRADE}, -1);
 }
 
-static void on_keep(void *data, uint64_t number, int fd)
+static bool on_keep(void *unused, uint64_t number, int fd)
 {
 	const struct ipc_msg m = {
 		.type = IPC_KEEP,
@@ -113,13 +114,18 @@ static void on_keep(void *data, uint64_t number, int fd)
 		.value = STATE_FD_STREAM,
 	};
 
-	worker_say(data, &m, fd);
+	(void)unused;
+	return ipc_send(WORKER_FD_PAIR, &m, IPC_FROM_WORKER, fd) == 0;
 }
 
+/* Must arrive; many may end at one moment. */
 static void on_drop(void *data, uint64_t number)
 {
-	worker_say(data, &(struct ipc_msg){.type = IPC_DROP, .request = number},
-		   -1);
+	const struct ipc_msg m = {.type = IPC_DROP, .request = number};
+	int r = ipc_send_wait(WORKER_FD_PAIR, &m, IPC_FROM_WORKER, -1, DROP_MS);
+
+	if (r == -EAGAIN)
+		worker_fail(data, "supervisor-deaf", r);
 }
 
 static const struct broker_ops ops = {
@@ -266,19 +272,13 @@ static void on_life(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 					    const struct ipc_msg *m, int fd) = {
-	[IPC_CONFIG] = on_config,
-	[IPC_CONFIG_FAILED] = on_config_failed,
-	[IPC_LINK] = on_link,
-	[IPC_LINK_DETAIL] = on_link_detail,
-	[IPC_SERVICE] = on_service,
-	[IPC_STOP] = on_stop,
-	[IPC_BUS] = worker_on_bus,
-	[IPC_HOLD] = on_hold,
-	[IPC_THAW] = on_thaw,
-	[IPC_ADOPT] = worker_on_adopt,
-	[IPC_GIVE] = worker_on_give,
-	[IPC_LIFE] = on_life,
-	[IPC_UPGRADE_FAILED] = on_upgrade_failed,
+	[IPC_CONFIG] = on_config,      [IPC_CONFIG_FAILED] = on_config_failed,
+	[IPC_LINK] = on_link,          [IPC_LINK_DETAIL] = on_link_detail,
+	[IPC_SERVICE] = on_service,    [IPC_STOP] = on_stop,
+	[IPC_BUS] = worker_on_bus,     [IPC_CLAIMED] = worker_on_claimed,
+	[IPC_HOLD] = on_hold,          [IPC_THAW] = on_thaw,
+	[IPC_ADOPT] = worker_on_adopt, [IPC_GIVE] = worker_on_give,
+	[IPC_LIFE] = on_life,          [IPC_UPGRADE_FAILED] = on_upgrade_failed,
 };
 
 bool worker_hear(struct worker *w)
@@ -374,37 +374,6 @@ static int make_broker(struct worker *w, const struct options *opt)
 	return r < 0 ? r : uv_poll_start(&w->pair, UV_READABLE, on_pair);
 }
 
-static int find_user(struct sandbox_user *ret, const char *name)
-{
-	struct user_ids ids;
-	int r;
-
-	if (!name)
-		return 0;
-	r = user_resolve_nss(&ids, name);
-	if (r < 0)
-		return r;
-	*ret = (struct sandbox_user){true, ids.uid, ids.gid};
-	return 0;
-}
-
-static int enter_sandbox(const struct options *opt)
-{
-	struct sandbox_user user = {0};
-	char missing[256];
-	int r = find_user(&user, opt->user);
-
-	if (r < 0)
-		return fail("user", r);
-	r = sandbox_enter(&user, missing, sizeof(missing));
-	if (r < 0)
-		return fail("sandbox", r);
-	malloc_trim(0); /* the filter was built on the heap */
-	if (missing[0])
-		log_info("ev=sandbox missing=\"%s\"", missing);
-	return -1;
-}
-
 /* Nobody is served before policy is there and the session is ours. */
 static void wait_for_config(struct worker *w)
 {
@@ -487,12 +456,13 @@ int worker_run(const struct options *opt)
 	log_init(name);
 	prctl(PR_SET_NAME, "vmchanneld-work");
 	syscall(SYS_close_range, (unsigned int)WORKER_FD_NUM, ~0u, 0u);
+	broker_batch();
 	r = map_memory(&w);
 	if (r == 0)
 		r = make_broker(&w, opt);
 	if (r < 0)
 		return fail("broker", r);
-	r = opt->sandbox ? enter_sandbox(opt) : -1;
+	r = confine(opt, SANDBOX_WORKER);
 	if (r >= 0)
 		return r;
 	wait_for_config(&w);

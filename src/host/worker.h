@@ -49,7 +49,9 @@ struct worker {
 	uint8_t *bus_mem;             /* BUS_STATE_SIZE; NULL: none yet */
 	uint8_t bus_id[STATE_ID_LEN]; /* of what is being answered */
 	uint32_t bus_version;
-	uint32_t bus_size; /* of the state to be loaded */
+	uint32_t bus_size;    /* of the state to be loaded */
+	bool claiming;        /* the supervisor is asked whether it is new */
+	unsigned int explain; /* why there is no state: enum vmc_reason */
 
 	/* worker_hold.c */
 	bool hold; /* wanted, or already so */
@@ -80,6 +82,8 @@ int worker_life_init(struct worker *w);
 void worker_life_close(struct worker *w);
 /* worker_peer_up(), worker_moved() - ops of the broker */
 void worker_peer_up(void *data, bool resumed);
+/* worker_on_claimed() - may the state be loaded that the bus brought? */
+void worker_on_claimed(struct worker *w, const struct ipc_msg *m, int fd);
 /* worker_on_bus() - @fd is our end of a new pair; consumed */
 void worker_on_bus(struct worker *w, const struct ipc_msg *m, int fd);
 

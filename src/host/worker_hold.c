@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "broker/log.h"
@@ -172,8 +173,10 @@ void worker_take_left(struct worker *w)
 
 		if (broker_adopt_fd(w->broker, one->cookie, one->fd))
 			continue;
+		shutdown(one->fd, SHUT_RDWR);
 		close(one->fd);
-		worker_say(w, &drop, -1);
+		ipc_send_wait(WORKER_FD_PAIR, &drop, IPC_FROM_WORKER, -1,
+			      GIVE_MS);
 	}
 	forget_given(w);
 	broker_adopt_done(w->broker);

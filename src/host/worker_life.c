@@ -4,6 +4,7 @@
  * that asks for them
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,7 +87,7 @@ static void do_load(struct worker *w)
 
 static void do_explain(struct worker *w)
 {
-	broker_explain(w->broker, VMC_REASON_MIGRATED);
+	broker_explain(w->broker, w->explain);
 }
 
 static void do_freeze(struct worker *w)
@@ -208,6 +209,23 @@ static void on_save(struct worker *w, const struct bus_msg *m, int fd)
 	worker_happened(w, LIFE_EV_PROBE);
 }
 
+static void loaded(struct worker *w, bool good)
+{
+	worker_happened(w, good ? LIFE_EV_LOAD : LIFE_EV_LOAD_BAD);
+	answer(w, BUS_LOADED, 0, good ? 0 : -EINVAL);
+}
+
+/* A state that was loaded on this host before is a clone's. */
+static void claim(struct worker *w, const struct state_header *h)
+{
+	struct ipc_msg m = {.type = IPC_CLAIM};
+
+	for (size_t i = 0; i < STATE_ID_LEN; i++)
+		snprintf(m.text + 2 * i, 3, "%02x", h->save_id[i]);
+	w->claiming = true;
+	worker_say(w, &m, -1);
+}
+
 static void on_load(struct worker *w, const struct bus_msg *m, int fd)
 {
 	struct state_header h;
@@ -216,12 +234,33 @@ static void on_load(struct worker *w, const struct bus_msg *m, int fd)
 
 	(void)fd;
 	w->bus_size = m->size;
+	w->explain = VMC_REASON_MIGRATED;
 	if (w->bus_mem && m->size >= sizeof(head)) {
 		memcpy(head, w->bus_mem + BUS_LOAD_AT, sizeof(head));
 		r = state_get_header(&h, head, m->size);
 	}
-	worker_happened(w, r == STATE_OK ? LIFE_EV_LOAD : LIFE_EV_LOAD_BAD);
-	answer(w, BUS_LOADED, 0, r == STATE_OK ? 0 : -EINVAL);
+	/* Only where it would be taken: a loadvm is no clone. */
+	if (r == STATE_OK && w->life == LIFE_INCOMING)
+		claim(w, &h);
+	else
+		loaded(w, r == STATE_OK);
+}
+
+/* QEMU waits for our answer, so the VM does not run before. */
+void worker_on_claimed(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	(void)fd;
+	if (!w->claiming)
+		return;
+	w->claiming = false;
+	if (m->value == -EEXIST) {
+		log_warning("ev=load-refused why=loaded-before");
+		w->explain = VMC_REASON_CLONED;
+	} else if (m->value < 0) {
+		log_warning("ev=load-unrecorded error=\"%s\"",
+			    strerror(-m->value));
+	}
+	loaded(w, m->value != -EEXIST);
 }
 
 static void (*const bus_handlers[BUS_TYPE_NUM])(struct worker *w,

@@ -134,6 +134,8 @@ void worker_greet(struct supervisor *s)
 	worker_tell(s, &life, -1);
 	if (s->stopping)
 		return;
+	/* Before the link: a state that waits comes before the handshake. */
+	bus_join(s);
 	if (s->link_fd >= 0)
 		worker_tell(s, &link, s->link_fd);
 	else

@@ -190,7 +190,7 @@ static bool block_fits(const struct vmc_session *s)
 	       hash_fits(s) && slots_fit(s) && frames_fit(s) && units_fit(s) &&
 	       names_fit(s) && input_fits(s) &&
 	       s->reject_tail - s->reject_head <= s->at.n_rejects &&
-	       sched_fits(session_sched(s), s->cfg.max_streams);
+	       sched_fits(session_sched(s), s->cfg.max_streams, s->max_frame);
 }
 
 /* ---- adopt ----------------------------------------------------------------

@@ -198,6 +198,7 @@ static int load_all(struct vmc_session *s, const uint8_t *blob, size_t len,
 	if (err)
 		return err;
 	s->has_session = true;
+	sched_set_quantum(session_sched(s), s->max_frame);
 	err = load_streams(s, sec.at[SAVED_STREAMS], sec.at[SAVED_RECEIVED]);
 	if (!err)
 		err = load_retained(s, sec.at[SAVED_RETAINED], now);

@@ -18,7 +18,7 @@ struct fq_node {
 	int32_t deficit; /* bytes left of this turn; may be below 0 */
 	uint8_t where;   /* enum fq_where */
 	uint8_t weight;  /* 0: not in use */
-	bool backlogged;
+	uint8_t backlogged;
 	uint16_t owner; /* streams only: index of the owner */
 };
 
@@ -304,13 +304,13 @@ static bool node_fits(const struct fq_node *node, uint32_t n)
 	return node->owner < n && (node->where == FQ_ABSENT || node->weight);
 }
 
-bool sched_fits(const struct sched *sc, uint32_t n)
+bool sched_fits(const struct sched *sc, uint32_t n, uint32_t quantum)
 {
 	const struct fq_node *nodes = stream_nodes(sc);
 	const struct fq_node *onodes = owner_nodes(sc);
 	uint32_t streams = 0, placed = 0, owners_placed = 0;
 
-	if (sc->n != n || sc->quantum < 1)
+	if (sc->n != n || sc->quantum != (int32_t)quantum)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct owner *ow = &owners_of(sc)[i];

@@ -65,7 +65,7 @@ bool sched_is_fresh(const struct sched *sc, uint16_t i);
 
 /* sched_fits() - may it be followed without leaving its memory or going round
  * in circles? For memory that somebody else left; else it is given. */
-bool sched_fits(const struct sched *sc, uint32_t n);
+bool sched_fits(const struct sched *sc, uint32_t n, uint32_t quantum);
 
 /* sched_check() - NULL, or which invariant is broken */
 const char *sched_check(const struct sched *sc);

@@ -71,6 +71,15 @@ def test_wrong_usage_is_125_and_one_line(w):
             (("policy", "look", "a", "connect", "b"), "'look'"),
             (("policy", "test", "a", "steal", "b"), "'steal'"),
             (("listen", "a", "b", "--max", "0"), "--max"),
+            (("connect", "a", "b", "--to", "c"), "want --follow"),
+            (("connect", "a", "b", "--via", "c"), "want --follow"),
+            (("connect", "a", "b", "--follow"), "wants --to or --via"),
+            (("connect", "a", "b", "--follow", "--to", "../c"), "neither"),
+            (("connect", "a", "b", "--follow", "--to="), "cannot be a place"),
+            (("connect", "a", "b", *("--to", "c") * 9), "8 times"),
+            (("connect", "a", "b", "--follow", *("--to", "c") * 5,
+              *("--via", "d") * 4), "more than 8"),
+            (("stdio", "a b"), "cannot be a VM"),
             (("help", "nonsense"), "no verb"),
             (("doctor", b"\xff", "--json"), "not UTF-8"),
             (("status", "a", b"\xff"), "not UTF-8"),
@@ -92,6 +101,8 @@ def test_no_vm_is_127_with_the_remedy(w):
     for args in (("channels", "web9"), ("connect", "web9", "a.b"),
                  ("listen", "web9", "a.b", "--", "true"), ("stats", "web9"),
                  ("status", "web9"), ("monitor", "web9"),
+                 ("upgrade", "web9"),
+                 ("connect", "web9", "a.b", "--follow", "--to", "x"),
                  ("call", "web9", "a.b.C"),
                  ("policy", "test", "web9", "connect", "a.b")):
         check(w.on_host(*args), 127, b"", "vmchannel run")
@@ -234,6 +245,87 @@ def test_connect_joins_both_ways(w):
 def test_connect_other_way(w):
     p = w.listen(w.host, "web1", CHANNEL, "--", "cat")
     check(w.in_guest("connect", "host", CHANNEL, stdin=b"up"), 0, b"up")
+    w.stop(p)
+
+
+def test_connect_follow_without_a_move(w):
+    p = echo(w)
+    data = os.urandom(3 << 20)
+    run = w.on_host("connect", "web1", CHANNEL, "--follow", "--to", "web2",
+                    "--via", "false", stdin=data)
+    check(run, 0, data)
+    check(w.on_host("connect", "web1", CHANNEL, "--follow", "--to", "web2",
+                    stdin=b"static", static=True), 0, b"static")
+    w.stop(p)
+    check(w.on_host("connect", "web1", CHANNEL, "--follow", "--to", "x"), 127,
+          b"", "nobody listens")
+    check(w.in_guest("connect", "host", CHANNEL, "--follow", "--to", "x"),
+          125, b"", "host's side")
+
+
+def test_connect_follow_that_finds_nobody(w):
+    """The daemon goes: the stream searches, and says what it is for."""
+    p = echo(w)
+    c = w.start(w.command(w.host, "connect", "web1", CHANNEL, "--follow",
+                          "--to", w.dir + "/nowhere",
+                          "--via", "echo here >&2; exit 1"),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE)
+    c.stdin.write(b"x")
+    c.stdin.flush()
+    assert c.stdout.read(1) == b"x"
+    w.stop(w.daemon, signal.SIGKILL)
+    # Once, and again.
+    assert c.stderr.readline() == b"here\n"
+    assert c.stderr.readline() == b"here\n"
+    w.stop(c)
+    w.start_daemon()
+    w.wait_up()
+    w.stop(p)
+
+
+def test_stdio(w):
+    call = b'{"method":"org.vmchannel.Broker.GetInfo"}\0'
+    run = w.on_host("stdio", "web1", stdin=call)
+    check(run, 0, None, None)
+    assert run.stdout.endswith(b"\0") and run.stdout.count(b"\0") == 1
+    assert json.loads(run.stdout[:-1])["parameters"]["vm"] == "web1"
+    check(w.on_host("stdio", "web9"), 127, b"", "nobody answers at")
+    # A stream through it, with an end each way.
+    p = echo(w)
+    call = json.dumps({"method": "org.vmchannel.Broker.Connect",
+                       "parameters": {"channel": CHANNEL}, "upgrade": True})
+    run = w.on_host("stdio", "web1", stdin=call.encode() + b"\0" + b"y" * 9)
+    check(run, 0)
+    assert run.stdout.endswith(b"\0" + b"y" * 9), run.stdout
+    w.stop(p)
+
+
+def test_upgrade_in_the_middle_of_a_stream(w):
+    p = echo(w)
+    c = w.start(w.command(w.host, "connect", "web1", CHANNEL),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    before = w.info(w.host, "web1")
+    for text in (b"one", b"two", b"three"):
+        c.stdin.write(text)
+        c.stdin.flush()
+        assert c.stdout.read(len(text)) == text
+        run = w.on_host("upgrade", "web1", "--json")
+        check(run, 0, None, None)
+        after = w.info(w.host, "web1")
+        assert json.loads(run.stdout) == {
+            "vm": "web1", "from": before["version"],
+            "version": after["version"], "pid": after["pid"]}
+        assert after["pid"] != before["pid"]
+        assert after["instance"] == before["instance"]
+        before = after
+    c.stdin.close()
+    assert c.stdout.read() == b""
+    assert c.wait(PATIENCE) == 0
+    c.stdin = None
+    w.stop(c)
+    assert b"serves in place of" in w.on_host("upgrade", "web1").stdout
+    check(w.in_guest("upgrade", "host"), 125, b"", "restart the agent")
     w.stop(p)
 
 
@@ -557,7 +649,9 @@ def test_replies_cannot_drive_the_terminal(w):
 
 def test_stats(w):
     stats = json.loads(w.on_host("stats", "web1", "--json").stdout)
-    assert stats["session"]["sessions"] >= 1 and "broker" in stats
+    # Counters begin anew with an upgrade.
+    assert stats["session"]["streams"] >= 0 and "broker" in stats
+    assert sum(stats["session"].values()) > 0
     text = w.on_host("stats", "web1").stdout
     more = w.on_host("stats", "web1", "--all").stdout
     assert text.startswith(b"session\n") and len(more) > len(text)

@@ -47,6 +47,10 @@ expect web7 vmchannel attach --messages --qmp x --dir "$dir" w
 expect "$dir" vmchannel --dir "${dir%?}"
 expect "$dir/web7" vmchannel attach web7 --qmp "$dir/"
 expect "$dir/web7" vmchannel attach web7 --qmp = "$dir/"
+expect web7 vmchannel --dir "$dir" upgrade ""
+expect web7 vmchannel --dir "$dir" stdio ""
+expect web7 vmchannel --dir "$dir" connect a b --to w
+expect "$dir/web7" vmchannel connect a b --to "$dir/"
 expect pci vmchannel run --transport p
 rm -r "$dir"
 got=$(complete_words vmchannel connect --timeout "")

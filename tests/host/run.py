@@ -47,6 +47,8 @@ def start_and_end(b):
     vmc.wait_for(lambda: "waiting for QEMU at" in
                  vmc.call(b.host, "GetInfo")["link_detail"])
     worker = b.worker()
+    equal(os.sched_getscheduler(worker) & ~os.SCHED_RESET_ON_FORK,
+          os.SCHED_BATCH)
     equal(b.end(), 0)
     assert not os.path.exists(b.host)
     assert gone(worker)

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 
 /* A script that is not followed must not hang the test. */
 #define SCRIPT_SECONDS 30
+#define ANSWER_STEP_MS 20
 
 static void path_of(const struct script_broker *b, const char *file, char *ret,
 		    size_t size)
@@ -83,6 +85,71 @@ static void expect_raw(int fd, const char *text)
 			fail_script("other bytes than", text);
 }
 
+unsigned char script_byte(unsigned long long at)
+{
+	return (unsigned char)(at * 31 + (at >> 8) * 7 + (at >> 16));
+}
+
+static void send_pattern(int fd, unsigned long long at, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		char part[4096];
+		size_t len = 0;
+
+		while (len < sizeof(part) && i < n)
+			part[len++] = (char)script_byte(at + i++);
+		send_text(fd, part, len);
+	}
+}
+
+static void expect_pattern(int fd, unsigned long long at, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		unsigned char part[4096];
+		size_t want = n - i < sizeof(part) ? n - i : sizeof(part);
+		ssize_t r = read(fd, part, want);
+
+		if (r <= 0)
+			fail_script("the end instead of bytes", NULL);
+		for (ssize_t j = 0; j < r; j++)
+			if (part[j] != script_byte(at + i++))
+				fail_script("other bytes than the pattern's",
+					    NULL);
+	}
+}
+
+static void take_bytes(int fd, size_t n)
+{
+	char c;
+
+	while (n-- > 0)
+		if (read(fd, &c, 1) != 1)
+			fail_script("the end instead of bytes", NULL);
+}
+
+static volatile sig_atomic_t enough;
+
+static void on_enough(int sig)
+{
+	enough = 1;
+}
+
+static void answer_all(int listener, const char *text)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+
+	while (!enough) {
+		int fd;
+
+		if (poll(&p, 1, ANSWER_STEP_MS) != 1)
+			continue;
+		fd = accept(listener, NULL, NULL);
+		expect_message(fd, "");
+		send_text(fd, text, strlen(text) + 1);
+		close(fd);
+	}
+}
+
 static void expect_eof(int fd)
 {
 	char c;
@@ -101,7 +168,7 @@ static void replace(int *fd, int by)
 
 static void play(int listener, const struct script_step *s)
 {
-	int fd = -1;
+	int fd = -1, other = -1, swap;
 
 	for (; s->what != SCRIPT_END; s++) {
 		switch (s->what) {
@@ -120,11 +187,43 @@ static void play(int listener, const struct script_step *s)
 			send_text(fd, "", 1);
 			break;
 		case SCRIPT_BYTES:
+			if (s->text[0] == SCRIPT_PATTERN[0]) {
+				send_pattern(fd,
+					     strtoull(s->text + 1, NULL, 10),
+					     s->n);
+				break;
+			}
 			for (size_t i = 0; i < s->n; i++)
 				send_text(fd, s->text, strlen(s->text));
 			break;
 		case SCRIPT_RAW:
-			expect_raw(fd, s->text);
+			if (s->text[0] == SCRIPT_PATTERN[0])
+				expect_pattern(fd,
+					       strtoull(s->text + 1, NULL, 10),
+					       s->n);
+			else
+				expect_raw(fd, s->text);
+			break;
+		case SCRIPT_SHUT:
+			shutdown(fd, SHUT_WR);
+			break;
+		case SCRIPT_DEAF:
+			shutdown(fd, SHUT_RD);
+			break;
+		case SCRIPT_SWAP:
+			swap = fd;
+			fd = other;
+			other = swap;
+			break;
+		case SCRIPT_TAKE:
+			take_bytes(fd, s->n);
+			break;
+		case SCRIPT_ANSWER:
+			replace(&fd, -1);
+			answer_all(listener, s->text);
+			break;
+		case SCRIPT_PAUSE:
+			poll(NULL, 0, (int)s->n);
 			break;
 		case SCRIPT_EOF:
 			expect_eof(fd);
@@ -142,34 +241,56 @@ static void play(int listener, const struct script_step *s)
 
 void script_start(struct script_broker *b, const struct script_step *steps)
 {
+	sigset_t mask, old;
 	int fd;
 
 	strcpy(b->root, "/tmp/vmc-test-XXXXXX");
 	assert_non_null(mkdtemp(b->root));
 	setenv("VMCHANNEL_DIR", b->root, 1);
 	fd = listen_at(b);
+	/* It must not be told before it listens to it. */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &mask, &old);
 	b->pid = fork();
 	assert_true(b->pid >= 0);
 	if (b->pid == 0) {
+		sigaction(SIGUSR2,
+			  &(struct sigaction){.sa_handler = on_enough,
+					      .sa_flags = SA_RESTART},
+			  NULL);
+		sigprocmask(SIG_SETMASK, &old, NULL);
 		alarm(SCRIPT_SECONDS);
 		play(fd, steps);
 	}
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(fd);
+}
+
+void script_wait(struct script_broker *b)
+{
+	int status;
+
+	if (b->pid == 0)
+		return;
+	assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
+	b->pid = 0;
+	assert_int_equal(status, 0);
 }
 
 void script_finish(struct script_broker *b)
 {
 	char path[128];
-	int status;
 
-	assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
+	if (b->pid)
+		kill(b->pid, SIGUSR2);
+	script_wait(b);
 	path_of(b, "/control", path, sizeof(path));
 	unlink(path);
 	path_of(b, "", path, sizeof(path));
 	rmdir(path);
 	rmdir(b->root);
 	unsetenv("VMCHANNEL_DIR");
-	assert_int_equal(status, 0);
 }
 
 int script_count_fds(void)

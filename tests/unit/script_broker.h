@@ -23,7 +23,18 @@ enum script_do {
 	SCRIPT_EOF,    /* wait until the client has closed or shut down */
 	SCRIPT_CLOSE,  /* this connection */
 	SCRIPT_QUIT,   /* the listening socket, too */
+	SCRIPT_SHUT,   /* our direction of this connection */
+	SCRIPT_DEAF,   /* the other direction: take no more */
+	SCRIPT_SWAP, /* put this connection aside, take the one that is there */
+	SCRIPT_TAKE, /* n bytes, whatever they are */
+	SCRIPT_PAUSE,  /* n milliseconds */
+	SCRIPT_ANSWER, /* text to every call, until script_finish(); closes the
+			* connection before the first */
 };
+
+/* SCRIPT_BYTES and SCRIPT_RAW: bytes of the pattern from that number on, which
+ * is in text as decimal digits after this. */
+#define SCRIPT_PATTERN "#"
 
 struct script_step {
 	enum script_do what;
@@ -41,7 +52,12 @@ struct script_broker {
 /* Sets VMCHANNEL_DIR. The socket listens when it returns. */
 void script_start(struct script_broker *b, const struct script_step *steps);
 /* Waits for the end of the script; fails the test if it was not followed. */
+void script_wait(struct script_broker *b);
+/* The same, and removes what script_start() made. */
 void script_finish(struct script_broker *b);
+
+/* The test data: byte number @at of a stream. */
+unsigned char script_byte(unsigned long long at);
 
 /* Open descriptors of this process. */
 int script_count_fds(void);

@@ -55,6 +55,8 @@ static const struct {
 	{WRK, true, {.type = IPC_KEEP, .request = 7, .value = 1}},
 	{WRK, false, {.type = IPC_DROP, .request = 7}},
 	{WRK, false, {.type = IPC_MOVED}},
+	{WRK, false, {.type = IPC_CLAIM, .text = "00ff"}},
+	{SUP, false, {.type = IPC_CLAIMED, .value = -17}},
 };
 
 /* What goes both ways. */

@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -33,6 +34,7 @@
 
 #include <cmocka.h>
 
+#include "host/bus.h"
 #include "host/ipc.h"
 #include "host/sandbox.h"
 
@@ -41,6 +43,9 @@
 #define REFUSED 7
 #define BROKEN  8 /* the sandbox itself could not be entered */
 
+static enum sandbox_who who = SANDBOX_WORKER;
+static void *shared;
+static int qemu[2];    /* the bus's end and QEMU's */
 static int pair[2];    /* inherited, connected */
 static int listener;   /* inherited, listening */
 static char path[108]; /* its name */
@@ -260,6 +265,41 @@ static const struct {
 #endif
 };
 
+static int do_epoll(void)
+{
+	return result(epoll_create1(0));
+}
+
+static int do_timerfd(void)
+{
+	return result(timerfd_create(CLOCK_MONOTONIC, 0));
+}
+
+static int do_socketpair(void)
+{
+	int sv[2];
+
+	return result(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+}
+
+static int do_fionread(void)
+{
+	int n;
+
+	return result(ioctl(pair[0], FIONREAD, &n));
+}
+
+static int do_read(void)
+{
+	char c;
+
+	return result((int)read(pair[0], &c, 1));
+}
+
+static int (*const workers[])(void) = {
+	do_epoll, do_timerfd, do_socketpair, do_fionread, do_read,
+};
+
 /* ---- what the worker needs ------------------------------------------------
  */
 
@@ -321,6 +361,54 @@ static int do_needed(void)
 	return can_allocate() ? WORKED : 13;
 }
 
+/* All that sd-bus does with a connection: the greeting, a message, the end. */
+static bool serves_qemu(void)
+{
+	char answer[512];
+	struct iovec iov = {.iov_base = answer, .iov_len = sizeof(answer)};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct bus b;
+	bool ok;
+
+	bus_init(&b, shared);
+	if (bus_connect(&b, qemu[0]) < 0)
+		return false;
+	for (uint64_t i = 1; i < 10; i++)
+		bus_turn(&b, i);
+	ok = b.conn && b.n.refused == 1 &&
+	     recvmsg(qemu[1], &mh, MSG_DONTWAIT) > 100;
+	shutdown(qemu[1], SHUT_RDWR);
+	bus_turn(&b, 10);
+	ok = ok && !b.conn;
+	bus_done(&b);
+	return ok;
+}
+
+static int do_needed_by_the_bus(void)
+{
+	struct pollfd p = {.fd = pair[0], .events = POLLOUT};
+	uint8_t id[16];
+	struct stat st;
+	void *big;
+
+	if (!can_accept())
+		return 10;
+	if (!can_receive_fd())
+		return 11;
+	if (poll(&p, 1, 0) != 1 ||
+	    getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id) ||
+	    fstat(pair[0], &st) < 0)
+		return 12;
+	big = malloc(2u << 20);
+	if (!big)
+		return 13;
+	memset(big, 1, 2u << 20);
+	free(big);
+	if (madvise(shared, 4096, MADV_REMOVE) < 0)
+		return 14;
+	return serves_qemu() ? WORKED : 15;
+}
+
 /* A limit the kernel keeps: one descriptor more than allowed. */
 static int do_too_many_files(void)
 {
@@ -335,7 +423,12 @@ static int do_too_many_files(void)
 
 static int do_too_much_memory(void)
 {
-	return malloc((size_t)SANDBOX_DATA_MAX + 4096) ? WORKED : REFUSED;
+	static const size_t most[SANDBOX_WHO_NUM] = {
+		[SANDBOX_WORKER] = SANDBOX_DATA_MAX,
+		[SANDBOX_BUS] = SANDBOX_BUS_DATA_MAX,
+	};
+
+	return malloc(most[who] + 4096) ? WORKED : REFUSED;
 }
 
 static int do_abort(void)
@@ -357,7 +450,7 @@ static int run_as(const struct sandbox_user *user, int (*what)(void))
 	if (pid == 0) {
 		char missing[256];
 
-		_exit(sandbox_enter(user, missing, sizeof(missing)) < 0
+		_exit(sandbox_enter(who, user, missing, sizeof(missing)) < 0
 			      ? BROKEN
 			      : what());
 	}
@@ -389,6 +482,20 @@ static void test_forbidden(void **state)
 	check_forbidden(&nobody);
 }
 
+/* The same, and what only the worker may. */
+static void test_forbidden_to_the_bus(void **state)
+{
+	who = SANDBOX_BUS;
+	check_forbidden(&nobody);
+	for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
+		int status = run(workers[i]);
+
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+			fail_msg("case %zu: wait status 0x%x", i,
+				 (unsigned int)status);
+	}
+}
+
 /* Most are not merely refused: the process that tries is not ours any more. */
 static void test_killed(void **state)
 {
@@ -416,17 +523,54 @@ static int connect_listener(void)
 	return fd;
 }
 
-static void test_needed(void **state)
+static void check_needed(int (*what)(void))
 {
 	const struct ipc_msg m = {.type = IPC_LINK};
 	int client = connect_listener();
 	int status;
 
 	assert_int_equal(ipc_send(pair[1], &m, IPC_FROM_SUPERVISOR, 2), 0);
-	status = run(do_needed);
+	status = run(what);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), WORKED);
 	close(client);
+}
+
+static void test_needed(void **state)
+{
+	check_needed(do_needed);
+}
+
+static void test_needed_by_the_bus(void **state)
+{
+	static const char auth[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+	/* a call of a method Ping of "/", without arguments */
+	static const uint8_t ping[] = {
+		'l', 1, 0,   1, 0, 0, 0, 0, 1,   0,   0,   0,   0x1d, 0, 0, 0,
+		1,   1, 'o', 0, 1, 0, 0, 0, '/', 0,   0,   0,   0,    0, 0, 0,
+		3,   1, 's', 0, 4, 0, 0, 0, 'P', 'i', 'n', 'g', 0,    0, 0, 0,
+	};
+
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(shared != MAP_FAILED);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, qemu), 0);
+	assert_int_equal(send(qemu[1], auth, sizeof(auth) - 1, 0),
+			 sizeof(auth) - 1);
+	assert_int_equal(send(qemu[1], ping, sizeof(ping), 0), sizeof(ping));
+	who = SANDBOX_BUS;
+	check_needed(do_needed_by_the_bus);
+}
+
+static void test_memory_of_the_bus(void **state)
+{
+	int status;
+
+	who = SANDBOX_BUS;
+	status = run(do_too_much_memory);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), REFUSED);
 }
 
 static void test_limits(void **state)
@@ -486,7 +630,7 @@ static void check_status(const struct sandbox_user *user)
 	assert_int_equal(pipe(status_pipe), 0);
 	pid = fork();
 	if (pid == 0)
-		_exit(sandbox_enter(user, missing, sizeof(missing)) < 0
+		_exit(sandbox_enter(who, user, missing, sizeof(missing)) < 0
 			      ? BROKEN
 			      : do_sleep());
 	close(status_pipe[1]);
@@ -539,7 +683,7 @@ static int drop_then(int (*what)(void))
 
 		if (setresgid(54322, 54322, 54322) < 0 ||
 		    setresuid(54321, 54321, 54321) < 0 ||
-		    sandbox_enter(&nobody, missing, sizeof(missing)) < 0)
+		    sandbox_enter(who, &nobody, missing, sizeof(missing)) < 0)
 			_exit(BROKEN);
 		_exit(what());
 	}
@@ -581,12 +725,23 @@ static int tear_down(void **state)
 	return unlink(path);
 }
 
+static int back_to_the_worker(void **state)
+{
+	who = SANDBOX_WORKER;
+	return 0;
+}
+
+#define FOR_BUS(f) cmocka_unit_test_teardown(f, back_to_the_worker)
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_needed),
+		FOR_BUS(test_forbidden_to_the_bus),
+		FOR_BUS(test_needed_by_the_bus),
+		FOR_BUS(test_memory_of_the_bus),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_status),

@@ -118,7 +118,7 @@ static void put_retained(struct blob *b, uint64_t *digest)
 	blob_begin(b, S_RETAINED);
 	*digest = blob_put_frame(b, *digest, F_CREDIT, 0, 7, credit, 8);
 	*digest = blob_put_frame(b, *digest, F_DATA, 0, 2, CALL_BYTES, 6);
-	*digest = blob_put_frame(b, *digest, F_DATA, 1, 2, CALL_BYTES + 6, 2);
+	*digest = blob_put_frame(b, *digest, F_DATA, 1, 2, &CALL_BYTES[6], 2);
 	*digest = blob_put_frame(b, *digest, 0xf3, 0, 0, "grease", 6);
 	blob_end(b);
 }

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* follow.c - a stream that goes along when its VM moves to another host */
+#include "client/follow.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/error.h"
+
+/* JSON and paths; the buffers are not on it. */
+#define STACK_SIZE (256u * 1024u)
+/* While only the socket has to empty. */
+#define EMPTY_STEP_MS 10
+
+static int quietly(int how)
+{
+	return MSG_DONTWAIT | how;
+}
+
+static bool is_again(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
+static void set_busy(const struct follow *f)
+{
+	bool more = f->up.sent < f->up.end || (f->app_end && !f->out_end);
+
+	atomic_store(&f->rec->busy, more && !f->out_broken);
+}
+
+/* The stream is over for a reason of ours. */
+static void fail(struct follow *f, unsigned int reason)
+{
+	f->last.state = VMC_STREAM_ENDED;
+	f->last.reason = reason;
+	f->last.bytes_in = f->received;
+	f->over = f->failed = true;
+}
+
+/* ---- the end of the connection ------------------------------------------- */
+
+enum verdict {
+	GOES_ON,
+	HAS_ENDED,
+	HAS_MOVED,
+};
+
+static int ask_status(struct follow *f)
+{
+	uint64_t deadline =
+		client_deadline(f->at.via ? FOLLOW_ASK_VIA_MS : FOLLOW_ASK_MS);
+	struct client_conn c;
+	struct varlink_msg m;
+	pid_t child;
+	int r = place_dial(&c, &f->at, f->vm, NULL, deadline, &child);
+
+	if (r)
+		return r;
+	r = client_send_call(&c, BROKER "StreamStatus",
+			     json_pack("{s:s}", "id", f->id), CLIENT_PLAIN,
+			     deadline);
+	if (!r)
+		r = client_recv_ok(&c, &m, deadline);
+	if (!r) {
+		r = reply_status(m.parameters, &f->last) ? 0 : -EPROTO;
+		varlink_msg_done(&m);
+	}
+	place_end(&c, child, false);
+	return r;
+}
+
+/* A broker that is gone, or knows nothing of the stream, may have gone with
+ * the VM. */
+static enum verdict judge(struct follow *f)
+{
+	if (ask_status(f))
+		return HAS_MOVED;
+	if (f->last.state != VMC_STREAM_ENDED)
+		return GOES_ON;
+	return f->last.reason == VMC_REASON_MIGRATED ? HAS_MOVED : HAS_ENDED;
+}
+
+/* Do both sides' numbers tell the same story? What the destination says of
+ * its count of R, it has compared itself. */
+static bool fits(struct follow *f, const struct follow_answer *a)
+{
+	bool ended = f->app_end && f->out_end && a->consumed == f->up.end;
+
+	if (f->in_end && !a->received_end)
+		return false;
+	if (a->consumed_end && !ended && !f->out_broken)
+		return false;
+	return keep_rewind(&f->up, a->consumed);
+}
+
+static void go_on(struct follow *f, const struct follow_answer *a)
+{
+	const int size = KEEP_SNDBUF;
+
+	memcpy(f->id, a->id, sizeof(f->id));
+	if (f->conn.out == f->conn.fd)
+		setsockopt(f->conn.out, SOL_SOCKET, SO_SNDBUF, &size,
+			   sizeof(size));
+	followed_at(f->rec, &f->at, &f->conn);
+	f->out_end = a->consumed_end;
+	f->in_end = f->in_eof = a->received_end;
+	f->out_broken = f->hup = false;
+	if (f->app_deaf && f->conn.out == f->conn.fd)
+		shutdown(f->conn.fd, SHUT_RD);
+}
+
+static void move(struct follow *f)
+{
+	struct follow_answer a;
+	unsigned int reason;
+
+	atomic_store(&f->rec->busy, true);
+	followed_leave(f->rec);
+	place_end(&f->conn, f->child, true);
+	f->child = 0;
+	reason = follow_resume(f, &a);
+	if (reason == 0 && f->at.via && !keep_grow(&f->up, KEEP_BYTES_VIA))
+		reason = VMC_REASON_LIMIT;
+	if (reason == 0 && !fits(f, &a))
+		reason = VMC_REASON_SESSION_LOST;
+	if (reason)
+		fail(f, reason);
+	else
+		go_on(f, &a);
+	set_busy(f);
+}
+
+static void on_verdict(struct follow *f, enum verdict v)
+{
+	if (v == HAS_MOVED)
+		move(f);
+	else if (v == HAS_ENDED || f->hup)
+		f->over = true;
+	else
+		f->in_end = true;
+	/* An end in order, but the broker's bytes are all here. */
+	if (v == HAS_ENDED && f->last.reason == VMC_REASON_OK)
+		f->in_end = true;
+}
+
+/* ---- from the broker ------------------------------------------------------
+ */
+
+static bool make_room(struct follow *f)
+{
+	size_t cap = f->down_cap * 2;
+	uint8_t *p;
+
+	if (f->down_start > 0) {
+		memmove(f->down, f->down + f->down_start, f->down_len);
+		f->down_start = 0;
+	}
+	if (f->down_len < f->down_cap)
+		return true;
+	/* Only what a broker left behind may need more. */
+	if (!f->hup || cap > FOLLOW_DOWN_MAX)
+		return false;
+	p = realloc(f->down, cap);
+	if (!p)
+		return false;
+	f->down = p;
+	f->down_cap = cap;
+	return true;
+}
+
+static void take(struct follow *f, size_t n)
+{
+	f->received += n;
+	if (!f->app_deaf)
+		f->down_len += n;
+}
+
+static void read_broker(struct follow *f)
+{
+	while (!f->in_eof && make_room(f)) {
+		uint8_t *to = f->down + f->down_start + f->down_len;
+		size_t room = f->down_cap - f->down_start - f->down_len;
+		ssize_t n = recv(f->conn.fd, to, room, quietly(0));
+
+		if (n > 0) {
+			take(f, (size_t)n);
+			if (!f->hup)
+				return;
+			continue;
+		}
+		if (n < 0 && is_again())
+			return;
+		f->in_eof = true;
+		/* Or we closed that way ourselves. */
+		if (f->hup || !f->app_deaf)
+			on_verdict(f, judge(f));
+		return;
+	}
+}
+
+/* ---- to the program -------------------------------------------------------
+ */
+
+/* It reads no more: so does the broker learn, as if it had been the program's
+ * own socket. A command would take that for its end. */
+static void become_deaf(struct follow *f)
+{
+	f->app_deaf = true;
+	f->down_start = f->down_len = 0;
+	if (!f->over && f->conn.out == f->conn.fd)
+		shutdown(f->conn.fd, SHUT_RD);
+}
+
+static void write_app(struct follow *f)
+{
+	ssize_t n;
+
+	if (f->down_len > 0) {
+		n = send(f->app, f->down + f->down_start, f->down_len,
+			 quietly(MSG_NOSIGNAL));
+		if (n < 0 && !is_again())
+			become_deaf(f);
+		if (n > 0) {
+			f->down_start += (size_t)n;
+			f->down_len -= (size_t)n;
+		}
+	}
+	if (f->in_end && f->down_len == 0 && !f->passed) {
+		shutdown(f->app, SHUT_WR);
+		f->passed = true;
+	}
+}
+
+/* ---- from the program to the broker ----------------------------------------
+ */
+
+static void read_app(struct follow *f)
+{
+	uint8_t *to;
+	size_t room = keep_room(&f->up, &to);
+	ssize_t n;
+
+	if (f->app_end || room == 0)
+		return;
+	atomic_store(&f->rec->busy, true);
+	n = recv(f->app, to, room, quietly(0));
+	if (n > 0)
+		keep_add(&f->up, (size_t)n);
+	else if (n == 0 || !is_again())
+		f->app_end = true;
+}
+
+/* Is it that the other side wants no more, or that the connection is gone? The
+ * latter is seen at its reading end. */
+static void on_broken(struct follow *f)
+{
+	struct pollfd p = {.fd = f->conn.fd};
+
+	f->out_broken = true;
+	if (f->in_eof) {
+		f->hup = true;
+		on_verdict(f, judge(f));
+		return;
+	}
+	if (f->conn.out != f->conn.fd ||
+	    (poll(&p, 1, 0) == 1 && p.revents & POLLHUP))
+		return;
+	shutdown(f->app, SHUT_RD);
+	f->app_end = true;
+}
+
+static void write_broker(struct follow *f)
+{
+	const uint8_t *from;
+	size_t len = keep_next(&f->up, &from);
+	ssize_t n = 0;
+
+	if (f->out_broken || f->out_end)
+		return;
+	if (len > 0)
+		n = send(f->conn.out, from, len, quietly(MSG_NOSIGNAL));
+	if (n > 0)
+		keep_sent(&f->up, (size_t)n);
+	if (n < 0 && !is_again())
+		on_broken(f);
+	if (f->app_end && !f->out_broken && f->up.sent == f->up.end) {
+		shutdown(f->conn.out, SHUT_WR);
+		f->out_end = true;
+	}
+}
+
+/* ---- the loop -------------------------------------------------------------
+ */
+
+enum {
+	APP,
+	IN,
+	OUT,
+	N_POLL
+};
+
+static short flag(bool want, short events)
+{
+	return (short)(want ? events : 0);
+}
+
+static void fill(const struct follow *f, struct pollfd p[N_POLL])
+{
+	uint8_t *to;
+	bool room = f->down_len < f->down_cap;
+	bool from_app = !f->app_end && keep_room(&f->up, &to) > 0;
+	bool unsent = f->up.sent < f->up.end && !f->out_broken && !f->out_end;
+	/* Two ways that we closed ourselves are no sign of the broker's. */
+	bool watch = f->in_eof && !(f->app_deaf && f->out_end);
+	short app = (short)(flag(from_app, POLLIN) |
+			    flag(f->down_len > 0, POLLOUT));
+
+	p[APP] = (struct pollfd){app || !f->app_hup ? f->app : -1, app, 0};
+	p[IN] = (struct pollfd){f->in_eof ? -1 : f->conn.fd, flag(room, POLLIN),
+				0};
+	p[OUT] = (struct pollfd){watch || unsent ? f->conn.out : -1,
+				 flag(unsent, POLLOUT), 0};
+}
+
+static bool is_gone(const struct follow *f)
+{
+	return f->app_hup && f->app_end && (f->out_end || f->out_broken);
+}
+
+/* The program is gone and all that it sent is out: the connection can be
+ * closed when the broker has taken it. A command has buffers of its own. */
+static void check_gone(struct follow *f)
+{
+	int left = 0;
+
+	if (!is_gone(f))
+		return;
+	if (f->conn.out == f->conn.fd) {
+		f->over |= ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0;
+		return;
+	}
+	if (f->give_up_us == CLIENT_NEVER)
+		f->give_up_us = client_deadline(FOLLOW_MS);
+	f->over |= client_deadline(0) >= f->give_up_us;
+}
+
+static void step(struct follow *f)
+{
+	struct pollfd p[N_POLL];
+
+	fill(f, p);
+	if (poll(p, N_POLL, is_gone(f) ? EMPTY_STEP_MS : -1) < 0)
+		return;
+	if (p[APP].revents & (POLLHUP | POLLERR))
+		f->app_hup = true;
+	if (f->app_hup && !f->app_deaf && !f->passed)
+		become_deaf(f);
+	if (p[IN].revents & (POLLHUP | POLLERR))
+		f->hup = true;
+	if (p[IN].revents)
+		read_broker(f);
+	else if (f->in_eof && !(f->app_deaf && f->out_end) &&
+		 p[OUT].revents & (POLLHUP | POLLERR)) {
+		f->hup = true;
+		on_verdict(f, judge(f));
+	}
+	if (f->over)
+		return;
+	write_app(f);
+	read_app(f);
+	write_broker(f);
+	set_busy(f);
+	check_gone(f);
+}
+
+/* What was delivered to us is the program's, however the stream ended. */
+static void flush_app(struct follow *f)
+{
+	while (f->down_len > 0 && !f->app_deaf) {
+		if (client_wait(f->app, POLLOUT, CLIENT_NEVER))
+			return;
+		write_app(f);
+	}
+	write_app(f);
+}
+
+static void free_follow(struct follow *f)
+{
+	keep_done(&f->up);
+	free(f->down);
+	free(f);
+}
+
+static void *run(void *data)
+{
+	struct follow *f = data;
+
+	while (!f->over)
+		step(f);
+	atomic_store(&f->rec->busy, false);
+	followed_leave(f->rec);
+	/* A broker that has said how it ended knows it from now on. */
+	place_end(&f->conn, f->child, false);
+	flush_app(f);
+	followed_end(f->rec, f->failed ? &f->last : NULL);
+	close(f->app);
+	free_follow(f);
+	return NULL;
+}
+
+/* ---- the start ------------------------------------------------------------
+ */
+
+/* No signal of the program's is handled in a thread that it knows nothing
+ * of. */
+static int start_thread(struct follow *f)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, run, f);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+static int prepare(struct follow *f)
+{
+	const int size = KEEP_SNDBUF;
+
+	f->give_up_us = CLIENT_NEVER;
+	place_init(&f->at, f->vm, false);
+	f->down_cap = FOLLOW_DOWN;
+	f->down = malloc(f->down_cap);
+	if (!f->down || !keep_init(&f->up, KEEP_BYTES))
+		return ENOMEM;
+	setsockopt(f->conn.out, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	f->rec = followed_new(f->vm, f->id, f->app, &f->conn);
+	return f->rec ? start_thread(f) : ENOMEM;
+}
+
+int follow_start(struct follow *f)
+{
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		r = errno;
+		pair[0] = pair[1] = -1;
+	} else {
+		f->app = pair[1];
+		r = prepare(f);
+	}
+	if (r == 0)
+		return pair[0];
+	if (f->rec) {
+		followed_leave(f->rec);
+		followed_end(f->rec, NULL);
+	}
+	if (pair[0] >= 0) {
+		close(pair[0]);
+		close(pair[1]);
+	}
+	client_done(&f->conn);
+	r = client_fail(r, "%s: cannot follow the stream on '%s': %s", f->vm,
+			f->channel, strerror(r));
+	free_follow(f);
+	return r;
+}
