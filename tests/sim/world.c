@@ -161,7 +161,7 @@ uint64_t world_next(const struct world *w)
 
 		if (w->mutate == MUTATE_LATE_TIMER)
 			at[0] = SIM_NEVER;
-		if (!w->end[e].attached)
+		if (!w->end[e].attached || w->end[e].deaf)
 			at[2] = SIM_NEVER;
 		for (int i = 0; i < 3; i++)
 			if (at[i] < t)

@@ -135,9 +135,12 @@ struct end {
 	struct vmc_session *s;
 	void *mem;
 	size_t size;
-	bool attached; /* the broker has a pipe to this end of the link */
-	bool up;       /* as the events say */
-	bool bye;      /* it said goodbye; only an attach brings it back */
+	bool frozen;        /* between _freeze() and UP or _thaw() */
+	bool deaf;          /* frozen, and no handshake was begun since */
+	uint64_t frozen_at; /* frames that it had taken by then */
+	bool attached;      /* the broker has a pipe to this end of the link */
+	bool up;            /* as the events say */
+	bool bye;           /* it said goodbye; only an attach brings it back */
 	bool doubt[CAUSE_NUM]; /* its session may be lost for this, it does
 				* not know yet */
 	bool wake;             /* a call was made: the broker runs its loop */
