@@ -74,12 +74,26 @@ static void answer_nothing(struct bus *b, const char *why)
 	end_call(b);
 }
 
+/* Return: why @blob is not what was asked for; NULL: it is. */
+static const char *why_not(struct bus *b, const uint8_t *blob, size_t size)
+{
+	struct state_header h;
+	enum state_result r = state_get_header(&h, blob, size);
+
+	if (r == STATE_NONE)
+		return "no-session";
+	if (r == STATE_OK && h.kind == STATE_MOVE &&
+	    memcmp(h.save_id, b->save_id, sizeof(h.save_id)) == 0)
+		return NULL;
+	b->n.nonsense++;
+	return "no-state";
+}
+
 /* The copy is what is checked and sent; the worker can still write. */
 static const char *answer_state(struct bus *b, uint32_t size)
 {
 	sd_bus_message *m = NULL;
-	struct state_header h;
-	const char *why = NULL;
+	const char *why;
 	void *copy;
 
 	if (sd_bus_message_new_method_return(b->call, &m) < 0 ||
@@ -88,13 +102,9 @@ static const char *answer_state(struct bus *b, uint32_t size)
 		goto out;
 	}
 	memcpy(copy, b->mem + BUS_SAVE_AT, size);
-	if (state_get_header(&h, copy, size) != STATE_OK ||
-	    h.kind != STATE_MOVE ||
-	    memcmp(h.save_id, b->save_id, sizeof(h.save_id)) != 0) {
-		b->n.nonsense++;
-		why = "no-state";
+	why = why_not(b, copy, size);
+	if (why)
 		goto out;
-	}
 	if (sd_bus_send(NULL, m, NULL) < 0)
 		why = "no-memory";
 out:

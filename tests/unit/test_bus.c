@@ -356,6 +356,13 @@ static void test_save_of_no_session(void **state)
 	m = hear(w, BUS_SAVE);
 	say(w, BUS_SAVED, m.id, 0);
 	expect_nothing(w);
+	send_save(w);
+	m = hear(w, BUS_SAVE);
+	state_nothing(w->mem + BUS_SAVE_AT);
+	say(w, BUS_SAVED, m.id, STATE_HEADER_LEN);
+	expect_nothing(w);
+	assert_int_equal(w->bus.n.nothing, 2);
+	assert_int_equal(w->bus.n.nonsense, 0);
 }
 
 /* Every Save has an id of its own, and only that is answered. */
