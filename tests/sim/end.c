@@ -225,12 +225,16 @@ void end_move(struct world *w, int e)
 
 /* ---- the loop --------------------------------------------------------- */
 
-/* UP may tell of a session that went on after one that nobody was told of. */
-static void forget_old_session(struct end *end)
+/*
+ * UP may tell of a session that went on after one that nobody was told of; and
+ * of a handshake that was over before the freeze.
+ */
+static void look_at_session(struct end *end)
 {
 	struct vmc_session_stats st;
 
 	vmc_session_get_stats(end->s, &st);
+	end->frozen = st.frozen;
 	if (!memcmp(end->session_id, st.session_id, sizeof(st.session_id)))
 		return;
 	memcpy(end->session_id, st.session_id, sizeof(st.session_id));
@@ -244,9 +248,7 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
 		end->up = ev->type == VMC_EV_UP;
 		if (end->up)
-			forget_old_session(end);
-		if (end->up)
-			end->frozen = false;
+			look_at_session(end);
 		if (!end->up && end->cfg.grace_us != UINT64_MAX)
 			world_loses(w, CAUSE_GRACE);
 		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",

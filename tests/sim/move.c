@@ -42,7 +42,10 @@ bool move_hold(struct world *w, int e)
 	end_run(w, e, everything);
 	if (world_failed(w))
 		return true;
-	if (end->frozen && vmc_session_thaw(end->s, end_now(w, e)))
+	/* A handshake that was due has begun: UP thaws. */
+	if (!end->deaf)
+		return true;
+	if (vmc_session_thaw(end->s, end_now(w, e)))
 		world_fail(w, "end %d: thaw refused", e);
 	end->frozen = end->deaf = false;
 	end->wake = true;
@@ -114,6 +117,8 @@ bool move_away(struct world *w, int e)
 	end->watch_at = 0;
 	end->wake = true;
 	end->attach_at = w->now + prng_size(&w->rng, 1000000);
+	if (end->cfg.grace_us != UINT64_MAX)
+		world_loses(w, CAUSE_GRACE);
 	if (!err)
 		apps_moved(w, e);
 	vmc_session_get_stats(end->s, &st);
