@@ -10,8 +10,7 @@
  * elsewhere (ops.keep) and come back with broker_adopt_fd().
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -136,6 +135,51 @@ static void take_notes(struct broker *b)
 
 /* ---- taking it over ---- */
 
+/* Its guest may have had the process that left it: what is used as an index,
+ * a string or an enum is checked; the engine does the same with its part. */
+static bool is_text(const char *s, size_t size)
+{
+	size_t len = strnlen(s, size);
+
+	return len < size && vmc_name_valid(s, len);
+}
+
+static bool stream_fits(const struct stream *st)
+{
+	if (st->gen == 0 || (unsigned int)st->state >= STREAM_STATE_NUM)
+		return false;
+	return st->state == STREAM_FREE ||
+	       (st->number != 0 && st->number >> 63 == 0 && st->weight <= 16 &&
+		(unsigned int)st->answer <= STREAM_ANSWER_VARLINK &&
+		st->check.n_partial <= 3 &&
+		is_text(st->name, sizeof(st->name)));
+}
+
+static bool channel_fits(const struct channel *ch)
+{
+	return ch->kind == CHANNEL_FREE ||
+	       ((unsigned int)ch->kind <= CHANNEL_BUILTIN &&
+		is_text(ch->name, sizeof(ch->name)));
+}
+
+static bool tables_fit(const struct broker *b)
+{
+	const struct arena_notes *n = b->arena;
+	bool fit = true;
+
+	for (uint32_t i = 0; i < b->n_slots; i++)
+		fit &= stream_fits(&b->streams[i]);
+	for (uint32_t i = 0; i < n->n_channels; i++)
+		fit &= channel_fits(&b->channels[i]);
+	for (size_t i = 0; i < n->status_n; i++) {
+		const struct stream_record *r = &b->status.records[i];
+
+		fit &= r->state <= RECORD_ENDED &&
+		       is_text(r->channel, sizeof(r->channel));
+	}
+	return fit;
+}
+
 /* What pointed into the dead process, and descriptors of it. */
 static void forget_process(struct broker *b)
 {
@@ -161,7 +205,7 @@ static bool take_left(struct broker *b, size_t size)
 {
 	struct vmc_session_config cfg = b->session_cfg;
 
-	if (!notes_fit(b->arena) ||
+	if (!notes_fit(b->arena) || !tables_fit(b) ||
 	    vmc_session_adopt(&b->session, b->session_mem, size, &cfg,
 			      broker_now_us()) < 0)
 		return false;
@@ -170,6 +214,88 @@ static bool take_left(struct broker *b, size_t size)
 	streams_rebuild_free(b);
 	b->adopted = true;
 	return true;
+}
+
+/* ---- after a death within a turn ---- */
+
+/* The session may be half of one state and half of the next. What is told
+ * once and then stays is read, each by itself: who opened which stream, and
+ * how those ended that did. */
+struct records {
+	char id_text[17];
+	uint64_t last_number;
+	size_t n;
+	struct stream_record list[];
+};
+
+static bool record_fits(const struct stream_record *r)
+{
+	size_t len = strnlen(r->channel, sizeof(r->channel));
+
+	return r->number != 0 && r->number >> 63 == 0 &&
+	       vmc_name_valid(r->channel, len);
+}
+
+static void add_record(struct records *to, const struct stream_record *r)
+{
+	if (!record_fits(r))
+		return;
+	to->list[to->n] = *r;
+	to->list[to->n++].state = RECORD_ENDED;
+	if (r->number > to->last_number)
+		to->last_number = r->number;
+}
+
+static void add_living(struct records *to, const struct stream *st)
+{
+	struct stream_record r = {
+		.number = st->number,
+		.caller = st->caller,
+		.local_uid = st->local_uid,
+		.reason = VMC_REASON_DAEMON_LOST,
+		.outgoing = st->outgoing,
+		.bytes_in = st->delivered,
+	};
+
+	if (st->state == STREAM_FREE)
+		return;
+	memcpy(r.channel, st->name, sizeof(r.channel));
+	add_record(to, &r);
+}
+
+static struct records *read_records(const struct broker *b)
+{
+	const struct arena_notes *n = b->arena;
+	struct records *r = calloc(1, sizeof(*r) + (STATUS_MAX + b->n_slots) *
+							   sizeof(r->list[0]));
+
+	if (!r || !notes_fit(n)) {
+		free(r);
+		return NULL;
+	}
+	memcpy(r->id_text, n->id_text, sizeof(r->id_text));
+	r->last_number = n->last_number;
+	for (size_t i = 0; i < n->status_n; i++) {
+		size_t at = n->status_next + STATUS_MAX - n->status_n + i;
+
+		add_record(r, &b->status.records[at % STATUS_MAX]);
+	}
+	for (uint32_t i = 0; i < b->n_slots; i++)
+		add_living(r, &b->streams[i]);
+	return r;
+}
+
+/* Ids go on, so that a lost stream can be asked for by its own. */
+static void use_records(struct broker *b, struct records *r)
+{
+	if (!r)
+		return;
+	memcpy(b->id_text, r->id_text, sizeof(b->id_text));
+	b->last_number = r->last_number;
+	for (size_t i = 0; i < r->n; i++)
+		status_add(&b->status, &r->list[i]);
+	arena_note_texts(b);
+	free(r);
 }
 
 static int begin_anew(struct broker *b, size_t size)
@@ -183,6 +309,25 @@ static int begin_anew(struct broker *b, size_t size)
 				&b->session_cfg) < 0
 		       ? -EINVAL
 		       : 0;
+}
+
+static int begin_after(struct broker *b, const struct broker_config *cfg,
+		       size_t session_size)
+{
+	bool died = cfg->session_left || cfg->session_torn;
+	struct records *lost = died ? read_records(b) : NULL;
+	int r;
+
+	if (died) {
+		log_error("ev=session-lost records=%zu why=%s",
+			  lost ? lost->n : 0,
+			  cfg->session_torn ? "died-within-a-turn"
+					    : "not-consistent");
+		memset(b->arena, 0, find_layout(b).all);
+	}
+	r = begin_anew(b, session_size);
+	use_records(b, lost);
+	return r;
 }
 
 int arena_init(struct broker *b, const struct broker_config *cfg)
@@ -201,11 +346,7 @@ int arena_init(struct broker *b, const struct broker_config *cfg)
 	b->session_size = session_size;
 	if (cfg->session_left && take_left(b, session_size))
 		return 0;
-	if (cfg->session_left) {
-		log_error("ev=adopt-failed action=begin-anew");
-		memset(p, 0, l.all);
-	}
-	return begin_anew(b, session_size);
+	return begin_after(b, cfg, session_size);
 }
 
 /* ---- descriptors ---- */

@@ -82,6 +82,8 @@ struct broker_config {
 	/* It was another process's, which died between two turns; the streams
 	 * go on if they can. */
 	bool session_left;
+	/* It died within a turn: only how its streams ended is told. */
+	bool session_torn;
 	/* Odd within a turn of the loop, even while it sleeps and all is in
 	 * session_mem; NULL: none */
 	uint64_t *turn;

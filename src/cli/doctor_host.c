@@ -101,8 +101,52 @@ static enum doctor_verdict check_daemon(struct doctor *d)
 	return DOCTOR_BAD;
 }
 
+/* What is true of the session, for people who wonder why nothing moves. It is
+ * no fault of a hop. */
+static enum doctor_verdict check_state(struct doctor *d)
+{
+	static const struct {
+		const char *life, *text;
+	} rows[] = {
+		{"serving", "the VM runs here"},
+		{"incoming", "waits for the VM to come with a migration"},
+		{"fenced", "the VM's state left, with a migration or a "
+			   "snapshot; streams wait until it is known where it "
+			   "runs"},
+		{"away", "the VM runs elsewhere; its streams have ended here"},
+	};
+	const char *life = ask_text(d->info, "life");
+
+	doctor_detail(d, "this vmchanneld does not say");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].life, life) != 0)
+			continue;
+		doctor_detail(d, "%s: %s", life, rows[i].text);
+		return i == 0 ? DOCTOR_GOOD : DOCTOR_SKIPPED;
+	}
+	return DOCTOR_SKIPPED;
+}
+
+static enum doctor_verdict check_migration(struct doctor *d)
+{
+	const char *vmstate = ask_text(d->info, "vmstate");
+
+	if (strcmp(vmstate, "connected") == 0) {
+		doctor_detail(d, "QEMU takes the state of streams along");
+		return DOCTOR_GOOD;
+	}
+	doctor_detail(d, "streams would end: %s",
+		      strcmp(vmstate, "waiting") == 0
+			      ? "QEMU has no dbus-vmstate that is connected to "
+				"vmstate.sock ('vmchannel qemu-args' prints it)"
+			      : "vmchanneld has no vmstate.sock, see its log");
+	return DOCTOR_SKIPPED;
+}
+
 const struct doctor_hop doctor_host_hops[] = {
 	{"directory", check_directory},
 	{"daemon", check_daemon},
+	{"state", check_state},
+	{"migration", check_migration},
 	{NULL, NULL},
 };

@@ -37,6 +37,7 @@ struct keeper_wish {
 	const char *uuid;   /* or NULL */
 	const char *config; /* --config, or NULL */
 	bool lifeline;      /* end with QEMU; else with the link */
+	bool incoming;      /* a migration brings the state */
 	bool verbose;       /* vmchanneld's words go to stderr, not DIR/log */
 };
 

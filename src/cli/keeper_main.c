@@ -80,6 +80,8 @@ static void daemon_words(struct words *w, const struct keep *k, int ready)
 	add_option(w, "--config", k->wish->config);
 	if (!k->wish->lifeline)
 		words_add(w, "--exit-with-link");
+	if (k->wish->incoming)
+		words_add(w, "--incoming");
 	words_addf(w, "--ready-fd=%d", ready);
 	words_add(w, k->wish->vm);
 }

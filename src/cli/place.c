@@ -45,7 +45,7 @@ int place_find(struct place *ret, const char *vm)
 	} files[] = {
 		{ret->dir, NULL},           {ret->link, "link"},
 		{ret->qmp, "qmp"},          {ret->log, "log"},
-		{ret->config, "qemu.conf"},
+		{ret->config, "qemu.conf"}, {ret->state, "vmstate.sock"},
 	};
 	int r;
 

@@ -12,6 +12,7 @@ struct place {
 	char qmp[VMPATH_MAX];
 	char config[VMPATH_MAX]; /* for QEMU's -readconfig */
 	char log[VMPATH_MAX];
+	char state[VMPATH_MAX]; /* vmchanneld's socket for dbus-vmstate */
 };
 
 /**

@@ -199,6 +199,36 @@ static void read_chardev(struct qemu_cmdline *c, const char *value)
 		c->has_id = true;
 }
 
+static void check_object(struct qemu_cmdline *c, const char *type,
+			 const char *id)
+{
+	if (strcmp(type, "dbus-vmstate") == 0)
+		c->has_state = true;
+	if (strcmp(id, QEMU_STATE_ID) == 0)
+		c->has_id = true;
+}
+
+static void read_object(struct qemu_cmdline *c, const char *value)
+{
+	char type[QEMU_VALUE_MAX] = "", id[QEMU_VALUE_MAX] = "";
+	json_t *o;
+
+	if (value[0] != '{') {
+		qemu_opt_get(value, "qom-type", "qom-type", type, sizeof(type));
+		qemu_opt_get(value, "qom-type", "id", id, sizeof(id));
+		check_object(c, type, id);
+		return;
+	}
+	o = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+	check_object(c, json_text(o, "qom-type"), json_text(o, "id"));
+	json_decref(o);
+}
+
+static void read_incoming(struct qemu_cmdline *c, const char *value)
+{
+	c->incoming = true;
+}
+
 static const struct {
 	const char *option;
 	void (*read)(struct qemu_cmdline *c, const char *value);
@@ -206,6 +236,7 @@ static const struct {
 	{"M", read_machine},     {"machine", read_machine},
 	{"name", read_name},     {"uuid", read_uuid},
 	{"device", read_device}, {"chardev", read_chardev},
+	{"object", read_object}, {"incoming", read_incoming},
 };
 
 static void read_option(struct qemu_cmdline *c, const char *option,

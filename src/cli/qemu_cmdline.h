@@ -21,8 +21,10 @@ struct qemu_cmdline {
 	char uuid[QEMU_VALUE_MAX];    /* "" if not given */
 	bool machine_pcie;            /* -machine ...,pcie=on (microvm) */
 	bool daemonize;
-	bool has_port; /* a port named org.vmchannel.0 is there already */
-	bool has_id;   /* an id that we would use is taken */
+	bool has_port;  /* a port named org.vmchannel.0 is there already */
+	bool has_id;    /* an id that we would use is taken */
+	bool has_state; /* there is a dbus-vmstate, and QEMU takes one only */
+	bool incoming;  /* it waits for a migration */
 };
 
 /**

@@ -20,6 +20,7 @@
 #define QEMU_CONTROLLER_ID "vmchannel"
 #define QEMU_LINK_ID       "vmchannel-link"
 #define QEMU_QMP_ID        "vmchannel-qmp"
+#define QEMU_STATE_ID      "vmch0"
 
 /* Ports that may be plugged later, besides ours. */
 #define QEMU_SPARE_DEFAULT 2u
@@ -50,6 +51,8 @@ struct qemu_wish {
 	unsigned int spare;
 	const char *link;       /* path of the chardev's socket */
 	const char *qmp;        /* path of a QMP socket to add, or NULL */
+	const char *state;      /* path of the socket for dbus-vmstate, or NULL:
+				 * no state goes along in a migration */
 	const char *uuid;       /* to add, or NULL */
 	const char *mon_config; /* file for -readconfig that puts a monitor
 				 * on @qmp, or NULL: "-mon" */
@@ -57,6 +60,9 @@ struct qemu_wish {
 
 /* qemu_opts_build() - append the options for @wish to @w */
 void qemu_opts_build(struct words *w, const struct qemu_wish *wish);
+
+/* qemu_state_object() - the value of -object for the socket at @path */
+void qemu_state_object(struct words *w, const char *path);
 
 /* What qemu_wish.mon_config holds. */
 extern const char qemu_mon_config[];

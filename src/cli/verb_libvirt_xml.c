@@ -7,9 +7,11 @@
 #include "cli/place.h"
 #include "cli/qemu_opts.h"
 #include "cli/quote.h"
+#include "cli/words.h"
 
 /* Controller 0 is where libvirt puts the channels that name none. */
 static unsigned int opt_controller = 1, opt_ports = QEMU_SPARE_DEFAULT;
+static bool opt_state;
 
 static void print_xml(const char *link)
 {
@@ -30,6 +32,30 @@ static void print_xml(const char *link)
 	       QEMU_PORT_NAME, opt_controller);
 }
 
+/* libvirt has no element for it. */
+static int print_state(const char *path)
+{
+	struct words w = {0};
+	int r = CLI_OK;
+
+	qemu_state_object(&w, path);
+	if (words_ok(&w)) {
+		printf("<!-- into <domain "
+		       "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/"
+		       "1.0'> -->\n"
+		       "<qemu:commandline>\n"
+		       "  <qemu:arg value='-object'/>\n"
+		       "  <qemu:arg value='");
+		quote_xml(stdout, w.v[0]);
+		printf("'/>\n"
+		       "</qemu:commandline>\n");
+	} else {
+		r = cli_error(CLI_FAILED, "out of memory");
+	}
+	words_done(&w);
+	return r;
+}
+
 static int run(const struct cli_args *a)
 {
 	struct place place;
@@ -41,6 +67,10 @@ static int run(const struct cli_args *a)
 		return cli_error(CLI_FAILED, "--ports %u: QEMU takes up to %u",
 				 opt_ports, QEMU_SPARE_MAX);
 	print_xml(place.link);
+	if (opt_state)
+		r = print_state(place.state);
+	if (r != CLI_OK)
+		return r;
 	cli_note("start before the domain, it makes the directory: vmchanneld "
 		 "--dir %s --uuid \"$(virsh domuuid %s)\" %s",
 		 cli_safe(place.root), a->v[0], a->v[0]);
@@ -56,6 +86,9 @@ static const struct cli_option options[] = {
 	 .value = "N",
 	 .help = "leave room to hot-plug N more ports; default: 2",
 	 .number = &opt_ports},
+	{.name = "state",
+	 .help = "also a <qemu:commandline>, so that streams survive migration",
+	 .flag = &opt_state},
 	{.name = NULL},
 };
 

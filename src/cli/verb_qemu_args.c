@@ -11,7 +11,7 @@
 
 static const char *opt_transport = "pci";
 static unsigned int opt_ports = QEMU_SPARE_DEFAULT;
-static bool opt_lines, opt_qmp;
+static bool opt_lines, opt_qmp, opt_incoming, opt_no_state;
 
 static int print_list(const struct words *w)
 {
@@ -56,13 +56,15 @@ static int run(const struct cli_args *a)
 				 cli_safe(opt_transport));
 	wish.link = place.link;
 	wish.qmp = opt_qmp ? place.qmp : NULL;
+	wish.state = opt_no_state ? NULL : place.state;
 	qemu_opts_build(&w, &wish);
 	r = words_ok(&w) ? print_words(&w)
 			 : cli_error(CLI_FAILED, "out of memory");
 	words_done(&w);
 	if (r == CLI_OK)
 		cli_note("start before QEMU, it makes the directory: "
-			 "vmchanneld --dir %s %s",
+			 "vmchanneld %s--dir %s %s",
+			 opt_incoming ? "--incoming " : "",
 			 cli_safe(place.root), a->v[0]);
 	return r;
 }
@@ -79,6 +81,12 @@ static const struct cli_option options[] = {
 	 .value = "BUS",
 	 .help = "pci (default), mmio (microvm) or ccw (s390x)",
 	 .text = &opt_transport},
+	{.name = "incoming",
+	 .help = "for the destination of a migration (QEMU's -incoming)",
+	 .flag = &opt_incoming},
+	{.name = "no-state",
+	 .help = "streams need not survive a migration: no dbus-vmstate",
+	 .flag = &opt_no_state},
 	{.name = "qmp",
 	 .help = "also a QMP socket, DIR/VM/qmp",
 	 .flag = &opt_qmp},

@@ -20,7 +20,7 @@
 
 static const char *opt_name, *opt_config, *opt_transport;
 static unsigned int opt_ports = QEMU_SPARE_DEFAULT;
-static bool opt_verbose;
+static bool opt_verbose, opt_no_state;
 
 struct run {
 	char program[PATH_MAX];
@@ -113,9 +113,9 @@ static int check(const struct run *run)
 	if (run->cmdline.has_id)
 		return cli_error(CLI_FAILED,
 				 "the command line uses an id that is needed "
-				 "here: %s, %s, %s or %s; rename it",
+				 "here: %s, %s, %s, %s or %s; rename it",
 				 QEMU_CONTROLLER_ID, QEMU_LINK_ID, QEMU_QMP_ID,
-				 QEMU_PORT_NAME);
+				 QEMU_PORT_NAME, QEMU_STATE_ID);
 	return CLI_OK;
 }
 
@@ -148,6 +148,24 @@ static int write_mon_config(const struct run *run)
 				run->place.config, strerror(errno));
 }
 
+/* QEMU takes one dbus-vmstate only, and ends if its socket is not there. */
+static const char *state_socket(const struct run *run)
+{
+	if (opt_no_state)
+		return NULL;
+	if (run->cmdline.has_state)
+		cli_note("VM %s: it has a dbus-vmstate already, so streams "
+			 "end when it migrates",
+			 run->vm);
+	else if (access(run->place.state, F_OK))
+		cli_note("VM %s: vmchanneld made no %s, so streams end when it "
+			 "migrates",
+			 run->vm, run->place.state);
+	else
+		return run->place.state;
+	return NULL;
+}
+
 static void qemu_words(struct words *w, const struct run *run)
 {
 	const struct qemu_wish wish = {
@@ -156,6 +174,7 @@ static void qemu_words(struct words *w, const struct run *run)
 		.link = run->place.link,
 		.qmp = run->place.qmp,
 		.mon_config = run->place.config,
+		.state = state_socket(run),
 		.uuid = run->cmdline.uuid[0] == '\0' ? run->uuid : NULL,
 	};
 
@@ -193,6 +212,7 @@ static int run_qemu(const struct run *run)
 		.uuid = run->uuid,
 		.config = opt_config,
 		.lifeline = true,
+		.incoming = run->cmdline.incoming,
 		.verbose = opt_verbose,
 	};
 	struct keeper keeper;
@@ -235,6 +255,9 @@ static const struct cli_option options[] = {
 	 .value = "BUS",
 	 .help = "pci, mmio or ccw; default: by the machine",
 	 .text = &opt_transport},
+	{.name = "no-state",
+	 .help = "streams need not survive a migration: no dbus-vmstate",
+	 .flag = &opt_no_state},
 	{.name = "verbose",
 	 .help = "vmchanneld's messages on stderr, not in DIR/VM/log",
 	 .flag = &opt_verbose},
@@ -248,8 +271,10 @@ const struct cli_verb verb_run = {
 	.help = "Starts vmchanneld, then becomes QEMU, with these options\n"
 		"added at the end: a virtio-serial controller with just the\n"
 		"queues and interrupts that are needed, the port\n"
-		"org.vmchannel.0, a QMP socket (DIR/VM/qmp), and -uuid if\n"
-		"there is none. Terminal, signals and exit status are QEMU's\n"
+		"org.vmchannel.0, a QMP socket (DIR/VM/qmp), the object that\n"
+		"takes the state of streams along in a migration, and -uuid\n"
+		"if there is none. With -incoming, vmchanneld waits for that\n"
+		"state. Terminal, signals and exit status are QEMU's\n"
 		"own. vmchanneld ends with QEMU, however that ends.\n"
 		"\n"
 		"Example:\n"

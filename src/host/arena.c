@@ -121,13 +121,15 @@ int arena_open(struct arena *ret, int fd)
 		.mem = p + HEAD_ROOM,
 		.size = ARENA_SIZE - HEAD_ROOM,
 	};
-	ret->torn = ret->head->magic != 0 && ret->head->turn % 2 != 0;
-	ret->left = same_program(ret->head) && !ret->torn;
-	if (ret->left)
+	if (same_program(ret->head)) {
+		ret->torn = ret->head->turn % 2 != 0;
+		ret->left = !ret->torn;
 		ret->head->turn |= 1u; /* until our first turn has ended */
-	if (!ret->left && ret->head->magic != 0)
+		return 0;
+	}
+	if (ret->head->magic != 0)
 		arena_forget(ret);
-	else if (!ret->left)
+	else
 		set_head(ret);
 	return 0;
 }

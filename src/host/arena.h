@@ -32,14 +32,14 @@ struct arena {
 	void *mem; /* aligned to 64 */
 	size_t size;
 	bool left; /* a predecessor's state lies in it, to be believed */
-	bool torn; /* it died within a turn: all is zeroed */
+	bool torn; /* it died within a turn: only records may be read */
 };
 
 /**
  * arena_open() - map it, look at what is there
  * @fd: of ARENA_SIZE bytes; stays the caller's
  *
- * What is not to be believed is zeroed. Return: 0 or a negative errno.
+ * What another program left is zeroed. Return: 0 or a negative errno.
  */
 int arena_open(struct arena *ret, int fd);
 

@@ -355,6 +355,7 @@ static int make_broker(struct worker *w, const struct options *opt)
 		.session_mem = w->arena.mem,
 		.session_size = w->arena.size,
 		.session_left = w->arena.left,
+		.session_torn = w->arena.torn,
 		.turn = &w->arena.head->turn,
 		.incoming = opt->incoming,
 		.ops = &ops,

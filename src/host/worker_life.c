@@ -136,11 +136,11 @@ void worker_set_life(struct worker *w, enum life l)
 {
 	const struct ipc_msg m = {.type = IPC_LIFE, .value = (int32_t)l};
 
+	broker_set_life(w->broker, life_name(l)); /* also the first one */
 	if (l == w->life)
 		return;
 	log_info("ev=life from=%s to=%s", life_name(w->life), life_name(l));
 	w->life = l;
-	broker_set_life(w->broker, life_name(l));
 	worker_say(w, &m, -1);
 	if (l == LIFE_FENCED) {
 		uv_update_time(&w->loop); /* it may have slept long */

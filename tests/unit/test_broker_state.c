@@ -376,6 +376,8 @@ static void a_successor_goes_on_with_everything(void **state)
 	int line = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	char token[TOKEN_TEXT], params[128], buf[16] = "", old_id[40];
 	struct node *n = node_new(NULL, false);
+	uint64_t saved_seq, lost;
+	const struct event *ev;
 	json_t *o;
 	int fd;
 
@@ -401,6 +403,7 @@ static void a_successor_goes_on_with_everything(void **state)
 	json_decref(o);
 	save(t, STATE_UPGRADE);
 	stream_id_text(t->a->b, t->a->b->last_number, old_id);
+	saved_seq = t->a->b->events.last_seq;
 	assert_int_equal(count_kind(t, STATE_FD_STREAM), 1);
 	assert_int_equal(count_kind(t, STATE_FD_LISTEN), 1);
 	assert_int_equal(count_kind(t, STATE_FD_CONTROL), 1);
@@ -412,6 +415,11 @@ static void a_successor_goes_on_with_everything(void **state)
 	assert_int_equal(n->b->n_streams, 2);
 	assert_true(n->b->events.last_seq >= t->a->b->events.last_seq);
 	assert_string_equal(n->b->instance_text, t->a->b->instance_text);
+	/* A monitor that comes back is not told what we never saw. */
+	ev = events_next(&n->b->events, saved_seq - 1, &lost);
+	assert_non_null(ev);
+	assert_int_equal(ev->seq, saved_seq + 1);
+	assert_int_equal(lost, 1);
 	assert_int_equal(stream_number(n->b, old_id), t->a->b->last_number);
 
 	/* The same link: the old process does not touch it any more. */

@@ -167,6 +167,38 @@ static void test_port_is_there(void **state)
 			     .has_port);
 }
 
+static void test_state_is_there(void **state)
+{
+	static const char *const lines[] = {
+		"q -object dbus-vmstate,id=a,addr=x",
+		"q -object qom-type=dbus-vmstate,id=a",
+		"q -object {\"qom-type\":\"dbus-vmstate\",\"id\":\"a\"}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		assert_true(read_words(lines[i]).has_state);
+		assert_false(read_words(lines[i]).has_id);
+	}
+	assert_false(
+		read_words("q -object rng-random,id=dbus-vmstate").has_state);
+	assert_false(read_words("q -object {broken").has_state);
+	assert_false(read_words("q -append dbus-vmstate").has_state);
+	assert_true(read_words("q -object rng-random,id=vmch0").has_id);
+	assert_true(read_words("q -object {\"qom-type\":\"x\",\"id\":"
+			       "\"vmch0\"}")
+			    .has_id);
+}
+
+static void test_incoming(void **state)
+{
+	(void)state;
+	assert_true(read_words("q -incoming defer").incoming);
+	assert_true(read_words("q --incoming tcp:0:4444").incoming);
+	assert_false(read_words("q -append -incoming").incoming);
+	assert_false(read_words("q").incoming);
+}
+
 static void test_id_is_taken(void **state)
 {
 	static const char *const lines[] = {
@@ -267,6 +299,10 @@ static void test_build_pci(void **state)
 		    COUNT(want));
 }
 
+#define ODD_STATE                                                  \
+	"dbus-vmstate,id=vmch0,addr=unix:path=/r%2cu%20n/v_m-1.x/" \
+	"vmstate.sock%25,id-list=vmchannel"
+
 static void test_build_all(void **state)
 {
 	static const char *const want[] = {
@@ -282,12 +318,15 @@ static void test_build_all(void **state)
 		"socket,id=vmchannel-qmp,path=/a,,b/qmp,server=on,wait=off",
 		"-readconfig",
 		"/a,b/qemu.conf",
+		"-object",
+		ODD_STATE,
 	};
 	const struct qemu_wish wish = {.transport = QEMU_MMIO,
 				       .spare = 3,
 				       .link = "/a,b=c/link",
 				       .qmp = "/a,b/qmp",
 				       .mon_config = "/a,b/qemu.conf",
+				       .state = "/r,u n/v_m-1.x/vmstate.sock%",
 				       .uuid = "u-u"};
 
 	(void)state;
@@ -362,6 +401,10 @@ static void test_quote(void **state)
 	check_quote(quote_shell, "a-b_c/d.e,f=g:h", "a-b_c/d.e,f=g:h");
 	check_quote(quote_shell, "", "''");
 	check_quote(quote_shell, "a b", "'a b'");
+	check_quote(quote_shell, "a$b", "'a$b'");
+	check_quote(quote_shell, "a`b", "'a`b'");
+	check_quote(quote_shell, "a\\b", "'a\\b'");
+	check_quote(quote_shell, "a;b", "'a;b'");
 	check_quote(quote_shell, "it's", "'it'\\''s'");
 	check_quote(quote_shell, "$(x)`y`\\\n", "'$(x)`y`\\\n'");
 	check_quote(quote_xml, "/a&b<c>'d'\"e\"",
@@ -397,6 +440,8 @@ int main(void)
 		cmocka_unit_test(test_values_are_not_options),
 		cmocka_unit_test(test_machine_is_merged),
 		cmocka_unit_test(test_port_is_there),
+		cmocka_unit_test(test_state_is_there),
+		cmocka_unit_test(test_incoming),
 		cmocka_unit_test(test_id_is_taken),
 		cmocka_unit_test(test_transport),
 		cmocka_unit_test(test_transport_names),

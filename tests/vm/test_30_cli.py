@@ -147,22 +147,41 @@ def test_cli_policy_test(t):
 @test()
 def test_cli_doctor(t):
     vm, daemon = t.shared()
+    p, found = doctor(t, daemon, vm)
+    check_equal(p.status, 0, "status with an agent")
+    check_equal([h for h in found if found[h]["ok"] is False], [], "bad hops")
+    check_equal(list(found), ["directory", "daemon", "state", "migration",
+                              "link", "peer", "call", "policy"], "hops")
+    check_equal(found["state"]["detail"].split(":")[0], "serving", "state")
     text = cli_ok(t, daemon, "doctor", vm.name)
-    check(vm.name in text or "ok" in text, text)
+    check(text.endswith(f"all hops to the other side of {vm.name} are good\n"),
+          text)
     vm.guest.run("vmchannel doctor host")
+
+
+def doctor(t, daemon, vm):
+    p = t.cli(daemon, "doctor", vm.name, "--json")
+    p.wait(30)
+    return p, {h["hop"]: h for h in map(json.loads, p.text().splitlines())}
 
 
 @test()
 def test_cli_doctor_names_the_failing_hop(t):
     vm = t.vm(agent=False)
     daemon = t.daemon(vm)
-    p = t.cli(daemon, "doctor", vm.name)
-    check_equal(p.wait(30), 1, "status without an agent")
-    check("agent" in p.text() + p.errors(), p.tail())
+    wait_for("the link", lambda: json.loads(cli_ok(
+        t, daemon, "list", "--json").splitlines()[0])["link"] == "connected")
+    p, found = doctor(t, daemon, vm)
+    check_equal(p.status, 1, "status without an agent")
+    check_equal([h for h in found if found[h]["ok"] is False], ["peer"],
+                "bad hops")
+    check("vmchannel-agent" in found["peer"]["remedy"], found["peer"])
     daemon.close()
-    p = t.cli(daemon, "doctor", vm.name)
-    check(p.wait() != 0, "status without a daemon")
-    check("vmchanneld" in p.text() + p.errors(), p.tail())
+    p, found = doctor(t, daemon, vm)
+    check_equal(p.status, 1, "status without a daemon")
+    check_equal([h for h in found if found[h]["ok"] is False], ["directory"],
+                "bad hops")
+    check("vmchanneld" in found["directory"]["remedy"], found["directory"])
 
 
 @test()

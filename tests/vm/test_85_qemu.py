@@ -143,6 +143,73 @@ def test_run_keeps_what_was_said(t):
     place.wait_clean()
 
 
+def hop_of(place, name):
+    doctor = place.cli("doctor", "vm", "--json")
+    doctor.wait(30)
+    rows = [json.loads(line) for line in doctor.text().splitlines()]
+    return next((r for r in rows if r["hop"] == name), {"detail": ""})
+
+
+def arguments(pid):
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
+        return f.read().split("\0")[:-1]
+
+
+@test()
+def test_run_takes_the_state_along(t):
+    place = Place(t)
+    p = place.run()
+    place.wait_link()
+    words = arguments(p.pid)
+    check_equal(words[words.index("-object") + 1],
+                f"dbus-vmstate,id=vmch0,addr=unix:path={place.dir}/"
+                "vmstate.sock,id-list=vmchannel", "the object")
+    wait_for("QEMU is connected to the bus", lambda: hop_of(
+        place, "migration")["detail"].startswith("QEMU takes"))
+    place.stop(p)
+    place.wait_clean()
+    p = place.run(options=["--no-state"])
+    place.wait_link()
+    check("-object" not in arguments(p.pid), "an object is there")
+    check("streams would end" in hop_of(place, "migration")["detail"],
+          "doctor says nothing")
+    place.stop(p)
+    place.wait_clean()
+
+
+@test(timeout=120)
+def test_run_incoming(t):
+    """Two QEMUs without a guest, a migration, and what doctor says of it."""
+    place = Place(t)
+    there = Place(t)
+    there.top = os.path.join(t.dir, "there")
+    there.dir = os.path.join(there.top, "vm")
+    there.env["VMCHANNEL_DIR"] = there.top
+    uri = "unix:" + os.path.join(t.dir, "migration")
+    source = place.run()
+    target = there.run("-incoming", uri)
+    for at in (place, there):
+        at.wait_link()
+    incoming = [w for at in (place, there) for w in worker_parent(at)
+                if w == "--incoming"]
+    check_equal(len(incoming), 1, "vmchannelds with --incoming")
+    with QmpOf(place) as qmp:
+        qmp.command("migrate", uri=uri)
+        wait_for("the migration", lambda: qmp.command(
+            "query-migrate")["status"] in ("completed", "failed"))
+        check_equal(qmp.command("query-migrate")["status"], "completed",
+                    "migration")
+    for at, p in ((place, source), (there, target)):
+        at.stop(p)
+        at.wait_clean()
+
+
+def worker_parent(place):
+    """Arguments of the supervisor, whose child answers."""
+    with open(f"/proc/{place.info()['pid']}/stat", encoding="ascii") as f:
+        return arguments(f.read().rsplit(")", 1)[1].split()[1])
+
+
 @test()
 def test_run_exit_status(t):
     place = Place(t)
@@ -285,6 +352,13 @@ def test_qemu_args(t):
     listed = json.loads(place.cli("qemu-args", "--json", "vm").ok())
     check_equal(words, lines, "the line and the lines")
     check_equal(words, listed, "the line and the list")
+    check_equal(words[-2], "-object", "the last option")
+    check(words[-1].startswith("dbus-vmstate,id=vmch0,"), words[-1])
+    check_equal(shlex.split(place.cli("qemu-args", "--no-state", "vm").ok()),
+                words[:-2], "without state")
+    p = place.cli("qemu-args", "--incoming", "vm")
+    check_equal(shlex.split(p.ok()), words, "options of the destination")
+    check("vmchanneld --incoming --dir" in p.errors(), p.errors())
     daemon = place.t.host(program("src/host/vmchanneld"), "vm", env=place.env)
     wait_for("the folder", lambda: os.path.exists(place.dir))
     t.host(*place.qemu(*words))
@@ -308,6 +382,14 @@ def test_libvirt_xml(t):
                 "source")
     check_equal(channel.find("target").get("name"), "org.vmchannel.0", "name")
     check_equal(channel.find("address").get("controller"), "3", "address")
+    more = place.cli("libvirt-xml", "vm", "--controller", "3", "--state").ok()
+    check(more.startswith(text), "another text with --state")
+    line = ElementTree.fromstring("<domain xmlns:qemu='urn:q'>"
+                                  f"{more[len(text):]}</domain>")
+    args = [a.get("value") for a in line.iter("{urn:q}arg")]
+    check_equal(args, ["-object",
+                       f"dbus-vmstate,id=vmch0,addr=unix:path={place.dir}/"
+                       "vmstate.sock,id-list=vmchannel"], "-object")
 
 
 PC = ["-M", "pc"]
