@@ -6,8 +6,9 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
+MIGRATIONS ?= 200
 
-.PHONY: build demo check bench install fuzz guest clean help
+.PHONY: build demo check soak-migrate bench install fuzz guest clean help
 .DEFAULT_GOAL := build
 
 build: $(BUILD)/build.ninja
@@ -30,6 +31,12 @@ check:
 	@tools/deps test
 	tools/check --build $(BUILD) $(if $(QUICK),--quick)
 
+# A guest that moves again and again under load; SEED=N repeats a run.
+soak-migrate: guest
+	@tools/deps test
+	tests/vm/soak-migrate --build $(BUILD) --migrations $(MIGRATIONS) \
+		$(if $(SEED),--seed $(SEED))
+
 bench: guest
 	@tools/deps bench
 	bench/run.py --build $(BUILD) $(if $(QUICK),--quick)
@@ -48,6 +55,7 @@ help:
 	@echo 'make             build (into BUILD=build)'
 	@echo 'make demo        build, boot a small VM, show what channels do'
 	@echo 'make check       all tests and checks; QUICK=1 leaves out slow ones'
+	@echo 'make soak-migrate  MIGRATIONS=200 of a guest under load'
 	@echo 'make bench       measure against raw ports and TCP; QUICK=1'
 	@echo 'make install     PREFIX=/usr/local (at the first build), DESTDIR='
 	@echo 'make fuzz        each fuzz target for FUZZ_SECONDS=60'

@@ -135,6 +135,51 @@ static void take_notes(struct broker *b)
 
 /* ---- taking it over ---- */
 
+/* Its guest may have had the process that left it: what is used as an index,
+ * a string or an enum is checked; the engine does the same with its part. */
+static bool is_text(const char *s, size_t size)
+{
+	size_t len = strnlen(s, size);
+
+	return len < size && vmc_name_valid(s, len);
+}
+
+static bool stream_fits(const struct stream *st)
+{
+	if (st->gen == 0 || (unsigned int)st->state >= STREAM_STATE_NUM)
+		return false;
+	return st->state == STREAM_FREE ||
+	       (st->number != 0 && st->number >> 63 == 0 && st->weight <= 16 &&
+		(unsigned int)st->answer <= STREAM_ANSWER_VARLINK &&
+		st->check.n_partial <= 3 &&
+		is_text(st->name, sizeof(st->name)));
+}
+
+static bool channel_fits(const struct channel *ch)
+{
+	return ch->kind == CHANNEL_FREE ||
+	       ((unsigned int)ch->kind <= CHANNEL_BUILTIN &&
+		is_text(ch->name, sizeof(ch->name)));
+}
+
+static bool tables_fit(const struct broker *b)
+{
+	const struct arena_notes *n = b->arena;
+	bool fit = true;
+
+	for (uint32_t i = 0; i < b->n_slots; i++)
+		fit &= stream_fits(&b->streams[i]);
+	for (uint32_t i = 0; i < n->n_channels; i++)
+		fit &= channel_fits(&b->channels[i]);
+	for (size_t i = 0; i < n->status_n; i++) {
+		const struct stream_record *r = &b->status.records[i];
+
+		fit &= r->state <= RECORD_ENDED &&
+		       is_text(r->channel, sizeof(r->channel));
+	}
+	return fit;
+}
+
 /* What pointed into the dead process, and descriptors of it. */
 static void forget_process(struct broker *b)
 {
@@ -160,7 +205,7 @@ static bool take_left(struct broker *b, size_t size)
 {
 	struct vmc_session_config cfg = b->session_cfg;
 
-	if (!notes_fit(b->arena) ||
+	if (!notes_fit(b->arena) || !tables_fit(b) ||
 	    vmc_session_adopt(&b->session, b->session_mem, size, &cfg,
 			      broker_now_us()) < 0)
 		return false;

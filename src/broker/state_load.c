@@ -320,16 +320,24 @@ static enum state_result read_descriptors(struct load *l)
 	return listeners == l->n_chans ? STATE_OK : STATE_BAD;
 }
 
-/* Streams whose program must be there have its descriptor, others none. */
+/* Has it as many descriptors as its state asks for? */
+static bool is_owned(const struct rec *r)
+{
+	switch ((unsigned int)r->st.state) {
+	case STREAM_OPEN:
+		/* One that has nothing left to do may have gone. */
+		return r->fd >= 0 || (r->st.rx_done && r->st.tx_done);
+	case STREAM_OPENING:
+		return r->fd >= 0;
+	default:
+		return r->fd < 0;
+	}
+}
+
 static enum state_result check_owned(const struct load *l)
 {
 	for (uint32_t i = 0; i < l->n_recs; i++) {
-		const struct rec *r = &l->recs[i];
-		bool needs = r->st.state == STREAM_OPEN ||
-			     r->st.state == STREAM_OPENING;
-
-		if (l->s.header.kind == STATE_UPGRADE &&
-		    r->st.state != STREAM_STARTING && needs != (r->fd >= 0))
+		if (l->s.header.kind == STATE_UPGRADE && !is_owned(&l->recs[i]))
 			return STATE_BAD;
 	}
 	return STATE_OK;

@@ -13,9 +13,6 @@
 #include "host/bus.h"
 #include "host/bus_calls.h"
 
-_Static_assert(BUS_AREA == STATE_MAX, "every state fits, none more");
-_Static_assert(BUS_ID_SIZE == STATE_ID_LEN, "the same id");
-
 /* A state was taken from there; its pages are the system's again. */
 static void give_back(struct bus *b, size_t at)
 {
@@ -399,7 +396,8 @@ void bus_poll(const struct bus *b, struct bus_poll *ret)
 	if (b->conn) {
 		events = sd_bus_get_events(b->conn);
 		ret->qemu_fd = sd_bus_get_fd(b->conn);
-		ret->qemu_events = events < 0 ? 0 : (short)events;
+		if (events > 0)
+			ret->qemu_events = (short)events;
 		if (events < 0 || sd_bus_get_timeout(b->conn, &until) < 0)
 			until = 0; /* the next turn finds out why */
 		ret->until_us = until;
@@ -412,9 +410,9 @@ void bus_init(struct bus *b, uint8_t *mem)
 {
 	*b = (struct bus){
 		.worker = -1,
-		.mem = mem,
 		.deadline_us = BUS_US_NEVER,
 	};
+	b->mem = mem;
 }
 
 void bus_done(struct bus *b)

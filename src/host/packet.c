@@ -20,6 +20,7 @@ union control {
 
 int packet_send(int sock, const uint8_t *buf, size_t len, int fd)
 {
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 	union control c;
@@ -61,6 +62,7 @@ static size_t take_fds(struct msghdr *mh, int fds[FDS_MAX])
 	return n;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg() writes to it. */
 ssize_t packet_recv(int sock, uint8_t *buf, size_t size, int *ret_fd)
 {
 	struct iovec iov = {.iov_base = buf, .iov_len = size};

@@ -91,6 +91,7 @@ void supervisor_reload(struct supervisor *s, bool answer)
 		return;
 	}
 	log_info("ev=reloaded services=%zu", s->services.n);
+	s->up.reloaded = s->up.phase != UPGRADE_NONE;
 	supervisor_send_config(s, answer);
 }
 

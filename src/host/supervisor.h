@@ -72,7 +72,8 @@ struct upgrade {
 	int pair;     /* -1: none */
 	int arena_fd; /* its own: the present one may have to go on */
 	uint64_t due_ms;
-	bool asked; /* by a program, over the worker */
+	bool asked;    /* by a program, over the worker */
+	bool reloaded; /* the new worker has an older configuration */
 };
 
 struct supervisor {

@@ -353,6 +353,9 @@ static void on_next_adopted(struct supervisor *s, const struct ipc_msg *m)
 	}
 	take_place(s);
 	log_info("ev=upgraded version=%s", VMC_VERSION);
+	if (s->up.reloaded)
+		supervisor_send_config(s, false);
+	s->up.reloaded = false;
 	worker_greet(s);
 }
 

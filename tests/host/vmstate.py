@@ -683,6 +683,21 @@ def killed_worker_does_not_stop_it(w):
 
 
 @test
+def upgraded_around_it(w):
+    """QEMU's connection stays; the new worker is the one that is asked."""
+    a = w.keep(Daemon(w, "src"))
+    s = w.qemu("src", bus=a.bus)
+    before = a.children("--bus"), a.children("--worker")
+    a.proc.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "ev=upgraded" in a.said())
+    s.call("migrate", uri="exec:cat >/dev/null")
+    equal(s.ended(), "completed")
+    has(a.said(), "ev=save state=none why=no-session")
+    equal(a.children("--bus"), before[0])
+    assert a.children("--worker") != before[1]
+
+
+@test
 def stopped_worker_delays_it_by_a_fifth_of_a_second(w):
     a = w.keep(Daemon(w, "src"))
     s = w.qemu("src", bus=a.bus)

@@ -209,7 +209,8 @@ void apps_open(struct world *w, int e)
 	struct script sc = {0};
 	struct conv *c;
 
-	if (w->n_alive >= w->profile.convs_at_once || !w->end[e].up)
+	if (w->n_alive >= w->profile.convs_at_once || !w->end[e].up ||
+	    w->end[e].frozen)
 		return;
 	if (prng_chance(&w->rng, 1, BAD_OPEN_ONE_IN)) {
 		bad_open(w, e);
@@ -296,7 +297,7 @@ static void on_readable(struct world *w, int e, const struct vmc_event *ev)
 	h->readable = true;
 	/* At once, from the input buffer, or later, from the pool. */
 	if (h->state == HALF_OPEN && h->reader == READER_FAST && !h->stopped &&
-	    prng_chance(&w->rng, 1, 2))
+	    !w->end[e].frozen && prng_chance(&w->rng, 1, 2))
 		half_read(w, c, e, 1 + prng_size(&w->rng, 65536));
 }
 
@@ -380,6 +381,7 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	struct iovec iov[4];
 	long n = vmc_stream_peek(s, h->handle, iov,
 				 (int)prng_range(&w->rng, 1, 4));
+	struct half before = *h;
 	size_t take;
 
 	if (n < 0) {
@@ -395,6 +397,8 @@ static void half_read(struct world *w, struct conv *c, int e, uint64_t max)
 	if (take)
 		w->end[e].wake = true;
 	h->consumed += take;
+	if (take && world_mutates(w, MUTATE_REWIND))
+		*h = before;
 	if (take && world_mutates(w, MUTATE_DROP))
 		h->consumed -= 1;
 	w->delivered += take;
@@ -482,6 +486,10 @@ void apps_pull(struct world *w, int e, const struct vmc_pull *pull)
 	unsigned int flags = 0;
 	size_t n;
 
+	if (w->end[e].frozen) {
+		world_fail(w, "end %d: pulled while frozen", e);
+		return;
+	}
 	if (!pull->cookie || pull->cookie > w->n_convs || !pull->len) {
 		world_fail(w, "end %d: pull of nothing", e);
 		return;
@@ -669,7 +677,8 @@ bool apps_serve(struct world *w, int e)
 {
 	bool did = false;
 
-	for (size_t i = w->n_alive; i-- && !world_failed(w);)
+	for (size_t i = w->n_alive;
+	     i-- && !world_failed(w) && !w->end[e].frozen;)
 		if (i < w->n_alive)
 			did |= half_serve(w, &w->convs[w->alive[i]], e);
 	return did;
@@ -679,7 +688,7 @@ uint64_t apps_next(const struct world *w, int e)
 {
 	uint64_t t = SIM_NEVER;
 
-	for (size_t i = 0; i < w->n_alive; i++) {
+	for (size_t i = 0; i < w->n_alive && !w->end[e].frozen; i++) {
 		const struct half *h = &w->convs[w->alive[i]].half[e];
 
 		if (h->state != HALF_OPEN)
@@ -707,7 +716,7 @@ void apps_poke(struct world *w, int e)
 {
 	struct conv *c;
 
-	if (!w->n_alive)
+	if (!w->n_alive || w->end[e].frozen)
 		return;
 	c = &w->convs[w->alive[prng_below(&w->rng, w->n_alive)]];
 	switch (prng_below(&w->rng, 6)) {
@@ -797,4 +806,39 @@ void apps_restore(struct world *w, int e, const struct half *half, size_t n)
 			dig_up(w, c);
 	}
 	bury(w);
+}
+
+/* READY is not in a saved state, and READABLE is said again. */
+static void moved_half(struct half *h, vmc_stream handle)
+{
+	h->handle = handle;
+	h->ready = h->readable = false;
+}
+
+void apps_moved(struct world *w, int e)
+{
+	struct vmc_session *s = w->end[e].s;
+	struct names *names = &w->end[e].names;
+	uint32_t pos = 0, n = 0, live = 0;
+	uint64_t cookie;
+	vmc_stream h;
+
+	while (vmc_stream_next(s, &pos, &h, &cookie)) {
+		n++;
+		if (!cookie || cookie > w->n_convs ||
+		    !half_live(&conv_of(w, cookie)->half[e])) {
+			world_fail(w, "end %d: a dead stream moved", e);
+			return;
+		}
+		moved_half(&conv_of(w, cookie)->half[e], h);
+	}
+	for (size_t i = 0; i < w->n_alive; i++)
+		live += half_live(&w->convs[w->alive[i]].half[e]);
+	if (n != live)
+		world_fail(w, "end %d: %u of %u streams moved", e, n, live);
+	for (unsigned int i = 0; i < SIM_NAMES; i++)
+		if (names->mine[i] &&
+		    vmc_name_advertise(s, world_name(i), names->my_flags[i]))
+			world_fail(w, "end %d: name %s did not move", e,
+				   world_name(i));
 }

@@ -53,4 +53,7 @@ void apps_abandon(struct world *w, int e);
  * first @n conversations, the others are unknown to it */
 void apps_restore(struct world *w, int e, const struct half *half, size_t n);
 
+/* apps_moved() - @e's engine is another one, loaded from a saved state */
+void apps_moved(struct world *w, int e);
+
 #endif /* SIM_APPS_H */

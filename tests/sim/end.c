@@ -105,6 +105,7 @@ static void make_engine(struct world *w, int e)
 	end->attached = false;
 	end->up = false;
 	end->watch_at = 0;
+	end->frozen = end->deaf = false;
 	end->bye = false;
 	end->blocked = false;
 	end->unit_done = 0;
@@ -137,6 +138,7 @@ void end_attach(struct world *w, int e)
 	prng_fill(&w->rng, entropy, sizeof(entropy));
 	world_note(w, "end %d attaches", e);
 	end->slept = 0;
+	end->deaf = false;
 	vmc_session_attach(end->s, entropy, end_now(w, e));
 	end->attached = true;
 	end->bye = false;
@@ -167,6 +169,7 @@ void end_resync(struct world *w, int e)
 	prng_fill(&w->rng, entropy, sizeof(entropy));
 	world_note(w, "end %d resyncs", e);
 	w->end[e].slept = 0;
+	w->end[e].deaf = false;
 	vmc_session_resync(w->end[e].s, entropy, end_now(w, e));
 	w->end[e].blocked = false;
 	w->end[e].unit_done = 0;
@@ -179,6 +182,7 @@ void end_bye(struct world *w, int e)
 	world_loses(w, CAUSE_BYE);
 	w->end[e].slept = 0;
 	w->end[e].bye = true;
+	w->end[e].frozen = w->end[e].deaf = false;
 	vmc_session_bye(w->end[e].s, VMC_REASON_SHUTDOWN, end_now(w, e));
 	w->end[e].wake = true;
 }
@@ -221,12 +225,16 @@ void end_move(struct world *w, int e)
 
 /* ---- the loop --------------------------------------------------------- */
 
-/* UP may tell of a session that went on after one that nobody was told of. */
-static void forget_old_session(struct end *end)
+/*
+ * UP may tell of a session that went on after one that nobody was told of; and
+ * of a handshake that was over before the freeze.
+ */
+static void look_at_session(struct end *end)
 {
 	struct vmc_session_stats st;
 
 	vmc_session_get_stats(end->s, &st);
+	end->frozen = st.frozen;
 	if (!memcmp(end->session_id, st.session_id, sizeof(st.session_id)))
 		return;
 	memcpy(end->session_id, st.session_id, sizeof(st.session_id));
@@ -240,7 +248,7 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 	if (ev->type == VMC_EV_UP || ev->type == VMC_EV_DOWN) {
 		end->up = ev->type == VMC_EV_UP;
 		if (end->up)
-			forget_old_session(end);
+			look_at_session(end);
 		if (!end->up && end->cfg.grace_us != UINT64_MAX)
 			world_loses(w, CAUSE_GRACE);
 		world_note(w, "end %d is %s (%s)", e, end->up ? "up" : "down",
@@ -261,8 +269,11 @@ static void session_event(struct world *w, int e, const struct vmc_event *ev)
 /* The self-test's mistakes; true if the event is swallowed. */
 static bool mutate_event(struct world *w, struct vmc_event *ev)
 {
-	if (ev->type == VMC_EV_END)
+	if (ev->type == VMC_EV_END) {
+		if (world_mutates(w, MUTATE_REASON))
+			ev->reason = VMC_REASON_ROLLBACK;
 		return world_mutates(w, MUTATE_LOSE_END);
+	}
 	if (ev->type == VMC_EV_NAME_ADDED)
 		return world_mutates(w, MUTATE_LOSE_NAME);
 	if (ev->type != VMC_EV_READABLE)
@@ -293,6 +304,11 @@ static bool take_events(struct world *w, int e, uint32_t max)
 		apps_event(w, e, &ev);
 	}
 	return any;
+}
+
+void end_events(struct world *w, int e)
+{
+	take_events(w, e, UINT32_MAX);
 }
 
 /* One read of the link; 0 when nothing came or there is no room for it. */
@@ -328,7 +344,7 @@ static bool take_all_input(struct world *w, int e, struct budget budget)
 		if (n || events)
 			continue;
 		if (budget.events == UINT32_MAX && w->end[e].attached &&
-		    link_readable(&w->link[1 - e], w->now))
+		    !w->end[e].deaf && link_readable(&w->link[1 - e], w->now))
 			world_fail(w, "end %d: no room for input, no events",
 				   e);
 		break;
@@ -460,7 +476,8 @@ bool end_has_work(const struct world *w, int e)
 		return false;
 	if (end->wake)
 		return true;
-	if (end->attached && link_readable(&w->link[1 - e], w->now))
+	if (end->attached && !end->deaf &&
+	    link_readable(&w->link[1 - e], w->now))
 		return true;
 	if (end->attached && end->blocked &&
 	    link_can_write(&w->link[e], end->blocked_by))

@@ -25,6 +25,9 @@ struct budget {
 /* end_run() - the loop of session.h, once; true if anything moved */
 bool end_run(struct world *w, int e, struct budget budget);
 
+/* end_events() - take all events that are due */
+void end_events(struct world *w, int e);
+
 /* end_has_work() - would a broker be woken now? */
 bool end_has_work(const struct world *w, int e);
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "end.h"
+#include "move.h"
 #include "snapshot.h"
 #include "world.h"
 
@@ -183,9 +184,33 @@ static bool fault_resync(struct world *w)
 	return true;
 }
 
-static bool fault_move(struct world *w)
+static bool fault_remap(struct world *w)
 {
 	end_move(w, (int)prng_below(&w->rng, 2));
+	return true;
+}
+
+static bool fault_hold(struct world *w)
+{
+	return move_hold(w, (int)prng_below(&w->rng, 2));
+}
+
+static bool fault_fence(struct world *w)
+{
+	return move_fence(w, (int)prng_below(&w->rng, 2));
+}
+
+/* What QEMU does: the way to the guest is lost, that from it comes again. */
+static bool fault_move(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (!move_away(w, e))
+		return false;
+	if (prng_chance(&w->rng, 1, 2))
+		lose(w, &w->link[e]);
+	if (prng_chance(&w->rng, 1, 2))
+		replay(w, &w->link[1 - e]);
 	return true;
 }
 
@@ -279,15 +304,18 @@ void faults_storm(struct world *w)
 		bool (*strike)(struct world *);
 	} all[] = {
 		{FAULT_CUT, 8, fault_cut},
-		{FAULT_SUFFIX, 12, fault_suffix},
-		{FAULT_MIDDLE, 12, fault_middle},
-		{FAULT_REPLAY, 12, fault_again},
+		{FAULT_SUFFIX, 10, fault_suffix},
+		{FAULT_MIDDLE, 10, fault_middle},
+		{FAULT_REPLAY, 10, fault_again},
 		{FAULT_FLIP, 10, fault_flip},
 		{FAULT_STALL, 8, fault_stall},
 		{FAULT_PAUSE, 8, fault_pause},
 		{FAULT_CLOCK, 4, fault_clock},
 		{FAULT_ATTACH, 4, fault_attach},
 		{FAULT_RESYNC, 4, fault_resync},
+		{FAULT_REMAP, 1, fault_remap},
+		{FAULT_HOLD, 2, fault_hold},
+		{FAULT_FENCE, 3, fault_fence},
 		{FAULT_MOVE, 4, fault_move},
 		{FAULT_RESTART, 2, fault_restart},
 		{FAULT_BYE, 2, fault_bye},

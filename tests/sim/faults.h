@@ -25,7 +25,10 @@ struct world;
 	X(CLOCK, "clock", "an end's clock jumps")                      \
 	X(ATTACH, "attach", "an end attaches again")                   \
 	X(RESYNC, "resync", "an end begins a new handshake")           \
-	X(MOVE, "move", "an engine's memory is mapped elsewhere")      \
+	X(REMAP, "remap", "an engine's memory is mapped elsewhere")    \
+	X(HOLD, "hold", "frozen and thawed: an upgrade that failed")   \
+	X(FENCE, "fence", "frozen, saved and proved: savevm")          \
+	X(MOVE, "move", "saved and loaded: a migration, an upgrade")   \
 	X(FORGE, "forge", "an application sends recorded link bytes")  \
 	X(RESTART, "restart", "a daemon dies, all it knew is lost")    \
 	X(BYE, "bye", "an end says goodbye")                           \

@@ -16,6 +16,7 @@
 
 #include "apps.h"
 #include "end.h"
+#include "move.h"
 #include "oracle.h"
 #include "session/wire.h"
 #include "snapshot.h"
@@ -416,6 +417,30 @@ static void restart(struct record *r, struct world *w, int from, uint64_t at)
 	end_restart(w, (int)(at % 2));
 }
 
+static void hold(struct record *r, struct world *w, int from, uint64_t at)
+{
+	read_up_to(w, from, at);
+	move_hold(w, (int)(at % 2));
+}
+
+static void fence(struct record *r, struct world *w, int from, uint64_t at)
+{
+	read_up_to(w, from, at);
+	move_fence(w, (int)(at % 2));
+}
+
+/* A migration: the way to the guest is lost, that from it comes again. */
+static void move(struct record *r, struct world *w, int from, uint64_t at)
+{
+	struct link *down = &w->link[VMC_ROLE_HOST];
+
+	read_up_to(w, from, at);
+	if (!move_away(w, VMC_ROLE_HOST))
+		return;
+	link_lose(down, 0, down->len);
+	link_replay(&w->link[VMC_ROLE_GUEST], (size_t)(1 + at % SOME_BYTES));
+}
+
 /* To any step before this one. */
 static void go_back(struct record *r, struct world *w, int e)
 {
@@ -478,6 +503,9 @@ static const struct kind kinds[] = {
 	{"clock", FAULT_CLOCK, jump_clock},
 	{"resync", FAULT_RESYNC, resync},
 	{"restart", FAULT_RESTART, restart},
+	{"hold", FAULT_HOLD, hold},
+	{"fence", FAULT_FENCE, fence},
+	{"move", FAULT_MOVE, move},
 	{"rollback-writer", FAULT_ROLLBACK, roll_back_writer},
 	{"rollback-reader", FAULT_ROLLBACK, roll_back_reader},
 	{"clone", FAULT_CLONE, clone_end},
@@ -498,6 +526,7 @@ static void report(struct record *r, const struct kind *k, int from,
 	for (; i < w->n_trace; i++)
 		fprintf(r->out, "    %s\n", w->trace[i % SIM_TRACE]);
 	fflush(r->out);
+	r->o->failed(r->o->data, k->name, (unsigned int)from, at);
 	r->failed++;
 }
 
@@ -511,7 +540,6 @@ static void strike(struct record *r, unsigned int step, const struct kind *k,
 	w->verbose = r->o->trace;
 	play_step(&r->play);
 	prng_seed(&w->rng, r->o->seed ^ prng_mix(at * 2 + (uint64_t)from));
-	w->mutate = r->o->mutate;
 	world_note(w, "%s at byte %ju from end %d", k->name, (uintmax_t)at,
 		   from);
 	if (!world_failed(w))

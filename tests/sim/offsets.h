@@ -18,7 +18,10 @@ struct offsets {
 	unsigned int from;
 	uint64_t at;
 	bool trace;
-	enum mutation mutate;
+	/* told of each failure */
+	void (*failed)(const void *data, const char *kind, unsigned int from,
+		       uint64_t at);
+	const void *data;
 };
 
 /*

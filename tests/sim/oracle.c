@@ -183,6 +183,10 @@ static void check_gauges(struct world *w, int e)
 	struct vmc_session_stats st;
 
 	vmc_session_get_stats(w->end[e].s, &st);
+	if (st.frozen && !w->end[e].frozen)
+		world_fail(w, "end %d: frozen for ever", e);
+	if (st.frozen && st.frames_in != w->end[e].frozen_at)
+		world_fail(w, "end %d: takes frames while frozen", e);
 	if (st.inflight_bytes > cfg->inflight_bytes + FRESH_BYTES ||
 	    st.inflight_charge >
 		    cfg->inflight_charge + UNSEQUENCED_MAX * link_charge(32) ||

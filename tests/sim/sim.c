@@ -2,15 +2,17 @@
 /*
  * sim.c - deterministic simulation of two session engines
  *
- *	sim --seed N [--steps M] [--trace]   one run
- *	sim --runs N [--first S]             many; prints each failing seed
- *	sim --storm N [--first S]            the same, faults are the rule
- *	sim --seeds FILE                     the seeds of a file
+ *	sim [--storm] --seed N [--steps M] [--trace]   one run
+ *	sim [--storm] --runs N [--first S]   many; a storm has faults at each
+ *step sim --offsets [--stride N]           one fault at each byte of a script
+ *	sim --offsets --seed N --kind K --from END --at BYTE [--trace]
+ *	sim --seeds FILE                     all of these that are in a file
  *	sim --scenarios                      fairness and latency
  *	sim --self-test                      does the oracle notice mistakes?
  *
- * Exit status: 0 all passed, 1 something failed, 2 wrong usage. A failure is
- * repeated exactly by its seed and number of steps.
+ * Each failure is printed as the command that repeats it exactly, and with
+ * --keep FILE added to the file that --seeds repeats.
+ * Exit status: 0 all passed, 1 something failed, 2 wrong usage.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -32,7 +34,7 @@
 
 struct options {
 	uint64_t seed, steps, runs, first;
-	const char *seeds;
+	const char *seeds, *keep;
 	bool trace, scenarios, self_test, one, storm, offsets;
 	uint64_t stride, from, at;
 	const char *kind;
@@ -51,6 +53,14 @@ static const char *const mutation_names[MUTATE_NUM] = {
 	[MUTATE_LATE_TIMER] = "late-timer",
 	[MUTATE_CHARGE] = "charge",
 	[MUTATE_CREDIT] = "credit",
+	[MUTATE_REASON] = "reason",
+	[MUTATE_REWIND] = "rewind",
+	[MUTATE_PLANT + PLANT_DROP_FRAME] = "drop-frame",
+	[MUTATE_PLANT + PLANT_TAKE_TWICE] = "take-twice",
+	[MUTATE_PLANT + PLANT_NO_DIGEST] = "no-digest",
+	[MUTATE_PLANT + PLANT_PROMISE] = "promise",
+	[MUTATE_PLANT + PLANT_LEAK] = "leak",
+	[MUTATE_PLANT + PLANT_FORGET] = "forget",
 };
 
 /* What kind of run it is follows from the seed, too. */
@@ -79,6 +89,9 @@ static void choose_storm(struct world *w)
 	p->cuts = p->corruption = true;
 	p->losses = prng_chance(&w->rng, 1, 2);
 	p->jumps = prng_chance(&w->rng, 1, 2);
+	/* Nothing shall be an excuse for what the self-test does. */
+	if (w->mutate)
+		p->losses = p->jumps = false;
 }
 
 static void report(const struct world *w, uint64_t seed, uint64_t steps)
@@ -115,6 +128,41 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 	}
 }
 
+/* What failed is repeated from now on: a line for the file of the seeds. */
+static void keep(const struct options *o, const char *line)
+{
+	char old[256];
+	FILE *f;
+
+	if (!o->keep)
+		return;
+	f = fopen(o->keep, "a+e");
+	if (!f) {
+		printf("%s: %s; please add: %s\n", o->keep, strerror(errno),
+		       line);
+		return;
+	}
+	while (fgets(old, sizeof(old), f)) {
+		old[strcspn(old, "\n")] = 0;
+		if (strcmp(old, line) != 0)
+			continue;
+		fclose(f);
+		return;
+	}
+	fprintf(f, "%s\n", line);
+	fclose(f);
+	printf("kept in %s: %s\n", o->keep, line);
+}
+
+static void keep_seed(const struct options *o, uint64_t seed)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "%s%" PRIu64 " %" PRIu64,
+		 o->storm ? "storm " : "", seed, o->steps);
+	keep(o, line);
+}
+
 /* Of all runs so far, by kind. */
 static uint64_t fault_sum[FAULT_NUM];
 static uint64_t opened, in_order, otherwise, delivered;
@@ -126,9 +174,11 @@ static bool run_seed(const struct options *o, uint64_t seed)
 
 	run_world(&w, o, seed);
 	failed = world_failed(&w);
-	if (failed)
+	if (failed) {
 		report(&w, seed, o->steps);
-	else if (o->one)
+		keep_seed(o, seed);
+	}
+	if (!failed && o->one)
 		printf("seed %" PRIu64 ": %.3f s, %" PRIu64 " streams (%" PRIu64
 		       " ok), %" PRIu64 " bytes, %u faults\n",
 		       seed, (double)w.now / 1000000, w.opened, w.ended_ok / 2,
@@ -157,30 +207,15 @@ static int run_many(const struct options *o)
 	return bad != 0;
 }
 
-/* One seed a line, "SEED [STEPS]"; # starts a comment. */
-static int run_file(struct options o)
+static void keep_offset(const void *data, const char *kind, unsigned int from,
+			uint64_t at)
 {
-	FILE *f = fopen(o.seeds, "re");
-	uint64_t steps = o.steps, n = 0, bad = 0;
-	char line[256];
+	const struct options *o = data;
+	char line[128];
 
-	if (!f) {
-		fprintf(stderr, "sim: %s: %s\n", o.seeds, strerror(errno));
-		return 2;
-	}
-	while (fgets(line, sizeof(line), f)) {
-		uint64_t seed;
-
-		o.steps = steps;
-		if (line[0] == '#' ||
-		    sscanf(line, "%" SCNu64 " %" SCNu64, &seed, &o.steps) < 1)
-			continue;
-		n++;
-		bad += run_seed(&o, seed);
-	}
-	fclose(f);
-	printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", n, bad);
-	return bad != 0;
+	snprintf(line, sizeof(line), "offset %" PRIu64 " %s %u %" PRIu64,
+		 o->seed, kind, from, at);
+	keep(o, line);
 }
 
 static int run_offsets(const struct options *o)
@@ -192,11 +227,59 @@ static int run_offsets(const struct options *o)
 		.from = (unsigned int)o->from,
 		.at = o->at,
 		.trace = o->trace,
-		.mutate = o->mutate,
+		.failed = keep_offset,
+		.data = o,
 	};
 	uint64_t bad = offsets_run(&what, fault_sum, stdout);
 
-	faults_print(fault_sum, stdout);
+	if (!o->kind)
+		faults_print(fault_sum, stdout);
+	return bad != 0;
+}
+
+/*
+ * A line of the file; false: it failed. "SEED [STEPS]", "storm SEED [STEPS]"
+ * or "offset SEED KIND FROM AT".
+ */
+static bool run_line(struct options o, const char *line)
+{
+	char kind[32];
+	uint64_t seed;
+
+	if (sscanf(line, "offset %" SCNu64 " %31s %" SCNu64 " %" SCNu64,
+		   &o.seed, kind, &o.from, &o.at) == 4) {
+		o.kind = kind;
+		return run_offsets(&o) == 0;
+	}
+	o.storm = !strncmp(line, "storm ", 6);
+	o.steps = o.storm ? STEPS_STORM : STEPS_DEFAULT;
+	if (sscanf(line + (o.storm ? 6 : 0), "%" SCNu64 " %" SCNu64, &seed,
+		   &o.steps) < 1) {
+		printf("not understood: %s", line);
+		return false;
+	}
+	return !run_seed(&o, seed);
+}
+
+/* # starts a comment. */
+static int run_file(struct options o)
+{
+	FILE *f = fopen(o.seeds, "re");
+	uint64_t n = 0, bad = 0;
+	char line[256];
+
+	if (!f) {
+		fprintf(stderr, "sim: %s: %s\n", o.seeds, strerror(errno));
+		return 2;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == '#')
+			continue;
+		n++;
+		bad += !run_line(o, line);
+	}
+	fclose(f);
+	printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", n, bad);
 	return bad != 0;
 }
 
@@ -209,6 +292,8 @@ static bool noticed(struct options o, enum mutation m)
 
 	o.mutate = m;
 	o.trace = false;
+	o.storm = m >= MUTATE_REASON;
+	o.steps = o.storm ? STEPS_STORM : STEPS_DEFAULT;
 	for (uint64_t i = 0; i < SELF_TEST_RUNS && !seen; i++) {
 		run_world(&w, &o, o.first + i);
 		seen = world_failed(&w);
@@ -238,9 +323,10 @@ static int self_test(const struct options *o)
 
 static int usage(void)
 {
-	fputs("usage: sim --seed N | --runs N [--first S] | --seeds FILE |"
-	      " --scenarios | --self-test\n"
-	      "           [--steps M] [--trace] [--mutate KIND]\n",
+	fputs("usage: sim [--storm] --seed N | [--storm] --runs N [--first S] |\n"
+	      "           --offsets [--stride N | --kind K --from END --at BYTE] |\n"
+	      "           --seeds FILE | --scenarios | --self-test\n"
+	      "           [--steps M] [--trace] [--mutate KIND] [--keep FILE]\n",
 	      stderr);
 	return 2;
 }
@@ -277,6 +363,7 @@ static bool parse(int argc, char **argv, struct options *o)
 		{"trace", no_argument, NULL, 't'},
 		{"storm", no_argument, NULL, 'w'},
 		{"offsets", no_argument, NULL, 'o'},
+		{"keep", required_argument, NULL, 'p'},
 		{"stride", required_argument, NULL, 'd'},
 		{"kind", required_argument, NULL, 'k'},
 		{"from", required_argument, NULL, 'e'},
@@ -299,6 +386,8 @@ static bool parse(int argc, char **argv, struct options *o)
 		o->self_test |= opt == 'x';
 		if (opt == 'l')
 			o->seeds = optarg;
+		else if (opt == 'p')
+			o->keep = optarg;
 		else if (opt == 's')
 			good = parse_number(optarg, &o->seed);
 		else if (opt == 'n')

@@ -161,7 +161,7 @@ uint64_t world_next(const struct world *w)
 
 		if (w->mutate == MUTATE_LATE_TIMER)
 			at[0] = SIM_NEVER;
-		if (!w->end[e].attached)
+		if (!w->end[e].attached || w->end[e].deaf)
 			at[2] = SIM_NEVER;
 		for (int i = 0; i < 3; i++)
 			if (at[i] < t)
@@ -282,12 +282,27 @@ static void stir(struct world *w)
 		run_some(w, e);
 }
 
+/* The self-test's mistakes in an engine, when one is ripe for it. */
+static void plant_something(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (w->mutated || !plant_put((enum plant)(w->mutate - MUTATE_PLANT),
+				     w->end[e].s, w->end[1 - e].s))
+		return;
+	w->mutated = true;
+	w->end[e].wake = true;
+	world_note(w, "mutation");
+}
+
 static void storm_step(struct world *w)
 {
 	int e = (int)prng_below(&w->rng, 2);
 
 	if (prng_chance(&w->rng, 1, 2))
 		lull(w, prng_size(&w->rng, w->profile.lull));
+	if (w->mutate >= MUTATE_PLANT)
+		plant_something(w);
 	stir(w);
 	if (w->profile.jumps && prng_chance(&w->rng, 1, 8))
 		snapshot_take(w, e,

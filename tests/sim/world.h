@@ -31,6 +31,7 @@
 #include "faults.h"
 #include "history.h"
 #include "link.h"
+#include "plant.h"
 #include "prng.h"
 
 #define SIM_MEM_ALIGN 64u
@@ -134,9 +135,12 @@ struct end {
 	struct vmc_session *s;
 	void *mem;
 	size_t size;
-	bool attached; /* the broker has a pipe to this end of the link */
-	bool up;       /* as the events say */
-	bool bye;      /* it said goodbye; only an attach brings it back */
+	bool frozen;        /* between _freeze() and UP or _thaw() */
+	bool deaf;          /* frozen, and no handshake was begun since */
+	uint64_t frozen_at; /* frames that it had taken by then */
+	bool attached;      /* the broker has a pipe to this end of the link */
+	bool up;            /* as the events say */
+	bool bye;           /* it said goodbye; only an attach brings it back */
 	bool doubt[CAUSE_NUM]; /* its session may be lost for this, it does
 				* not know yet */
 	bool wake;             /* a call was made: the broker runs its loop */
@@ -168,7 +172,10 @@ enum mutation {
 	MUTATE_LATE_TIMER, /* deadlines are not served */
 	MUTATE_CHARGE,     /* more lies in the port than was written */
 	MUTATE_CREDIT,     /* more was pulled than the engine saw */
-	MUTATE_NUM
+	MUTATE_REASON,     /* a stream ends for a reason that nobody gave */
+	MUTATE_REWIND,     /* an application goes back, its engine does not */
+	MUTATE_PLANT,      /* the first of enum plant */
+	MUTATE_NUM = MUTATE_PLANT + PLANT_NUM
 };
 
 /* A whole end at some moment, its applications included. */

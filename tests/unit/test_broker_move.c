@@ -709,6 +709,9 @@ static void nobody_waits_for_ever(void **state)
 
 static void who_has_done_all_need_not_come(void **state)
 {
+	static struct state_fd fds[STATE_FDS_MAX];
+	size_t n_fds = 1;
+	struct node *n;
 	struct bench *t = *state;
 	struct call c = call_follow(t);
 	char buf[8];
@@ -722,7 +725,26 @@ static void who_has_done_all_need_not_come(void **state)
 		node_turn(t->a);
 	assert_int_equal(t->a->b->n_streams, 1);
 	t->g->link = -1;
-	move_vm(t);
+	save(t);
+	node_link(t->b);
+	assert_int_equal(broker_load(t->b->b, t->blob, (size_t)t->len, NULL, 0),
+			 STATE_OK);
+	assert_int_equal(t->b->b->n_streams, 1);
+	/* A successor there can do without its program, too. */
+	broker_freeze(t->b->b);
+	t->len = broker_save(t->b->b, STATE_UPGRADE, save_id, t->blob,
+			     sizeof(t->blob), fds, &n_fds);
+	assert_true(t->len > 0);
+	assert_int_equal(n_fds, 0);
+	n = node_new(NULL, false);
+	assert_int_equal(broker_load(n->b, t->blob, (size_t)t->len, NULL, 0),
+			 STATE_OK);
+	assert_int_equal(n->b->n_streams, 1);
+	node_free(n);
+	assert_int_equal(broker_thaw(t->b->b), 0);
+	guest_run_at(t->g, t->b);
+	broker_moved(t->a->b, NULL);
+	play(t->g, t->a, t->b, 50);
 	assert_int_equal(guest_gets(t->g, c.h, buf, sizeof(buf)), 4);
 	play(t->g, t->a, t->b, 20);
 	assert_int_equal(t->b->b->n_streams, 0);

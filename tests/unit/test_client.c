@@ -10,12 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vmchannel/vmchannel.h>
@@ -1053,6 +1056,139 @@ static void version_and_text_are_there(void **state)
 	assert_non_null(vmc_strerror());
 }
 
+/* The stream takes nothing any more: an error, and no SIGPIPE. */
+static void no_signal_for_a_call_that_cannot_be_sent(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		{SCRIPT_DEAF, NULL, 0},
+		REPLY("{\"parameters\":{\"id\":\"i-1\"}}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_call *c;
+
+	script_start(&b, steps);
+	signal(SIGPIPE, SIG_DFL);
+	assert_int_equal(vmc_call_start(&c, VM, "org.example.echo.Ping", NULL,
+					0, PATIENT),
+			 -ECONNRESET);
+	script_finish(&b);
+}
+
+static void limit_files(rlim_t n, struct rlimit *ret_old)
+{
+	struct rlimit l;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, ret_old), 0);
+	l = *ret_old;
+	l.rlim_cur = n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+/* Without a descriptor the stream stays; with one it is there. */
+static void accept_again_when_there_is_room(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Listen", 0},
+		REPLY("{\"parameters\":{},\"continues\":true}"),
+		REPLY("{\"parameters\":{\"token\":\"t-1\",\"id\":\"i-1\","
+		      "\"caller\":{\"side\":\"guest\",\"uid\":7,\"gid\":0}},"
+		      "\"continues\":true}"),
+		{SCRIPT_SWAP, NULL, 0},
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "\"token\":\"t-1\"", 0},
+		REPLY("{\"parameters\":{\"id\":\"i-1\"}}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct vmc_caller caller = {.uid = 1};
+	struct script_broker b;
+	struct vmc_listener *l;
+	struct rlimit old;
+	int fd;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
+	limit_files(3, &old);
+	assert_int_equal(vmc_accept(l, &caller, PATIENT), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(caller.uid, 1);
+	fd = vmc_accept(l, &caller, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(caller.uid, 7);
+	close(fd);
+	vmc_listener_free(l);
+	script_finish(&b);
+}
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+/* Never before its time, not even by the part of a millisecond. */
+static void timeouts_are_not_cut(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Listen", 0},
+		REPLY("{\"parameters\":{},\"continues\":true}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	struct script_broker b;
+	struct vmc_listener *l;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
+	for (int ms = 1; ms <= 5; ms++) {
+		double begin = now_ms();
+
+		assert_int_equal(vmc_accept(l, NULL, ms), -ETIMEDOUT);
+		assert_true(now_ms() - begin >= ms);
+	}
+	vmc_listener_free(l);
+	script_finish(&b);
+}
+
+/* In a child that is not root: its own folder first, then the system's. */
+static void users_have_a_folder_of_their_own(void **state)
+{
+	int status;
+	pid_t pid;
+
+	unsetenv("VMCHANNEL_DIR");
+	setenv("XDG_RUNTIME_DIR", "/nonexistent/xdg", 1);
+	pid = fork();
+	if (pid == 0) {
+		bool both;
+
+		if (geteuid() == 0 && setuid(65534))
+			_exit(2);
+		if (vmc_connect("web9", CHANNEL, 0, 0, NULL) != -ENOENT)
+			_exit(3);
+		both = strstr(vmc_strerror(),
+			      "/nonexistent/xdg/vmchannel/web9 and "
+			      "/run/vmchannel/web9") != NULL;
+		_exit(both ? 0 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	if (geteuid() == 0) {
+		assert_int_equal(vmc_connect("web9", CHANNEL, 0, 0, NULL),
+				 -ENOENT);
+		assert_null(strstr(vmc_strerror(), "/nonexistent/xdg"));
+	}
+	unsetenv("XDG_RUNTIME_DIR");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1060,6 +1196,10 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(version_and_text_are_there),
 		TEST(missing_vm_names_the_folder),
+		TEST(users_have_a_folder_of_their_own),
+		TEST(timeouts_are_not_cut),
+		TEST(accept_again_when_there_is_room),
+		TEST(no_signal_for_a_call_that_cannot_be_sent),
 		TEST(header_cut_short),
 		TEST(nonblocking_messages),
 		TEST(empty_token_is_no_offer),

@@ -299,6 +299,10 @@ static void test_build_pci(void **state)
 		    COUNT(want));
 }
 
+#define ODD_STATE                                                  \
+	"dbus-vmstate,id=vmch0,addr=unix:path=/r%2cu%20n/v_m-1.x/" \
+	"vmstate.sock%25,id-list=vmchannel"
+
 static void test_build_all(void **state)
 {
 	static const char *const want[] = {
@@ -315,8 +319,7 @@ static void test_build_all(void **state)
 		"-readconfig",
 		"/a,b/qemu.conf",
 		"-object",
-		"dbus-vmstate,id=vmch0,addr=unix:path=/r%2cu%20n/v_m-1.x/"
-		"vmstate.sock%25,id-list=vmchannel",
+		ODD_STATE,
 	};
 	const struct qemu_wish wish = {.transport = QEMU_MMIO,
 				       .spare = 3,
@@ -398,6 +401,10 @@ static void test_quote(void **state)
 	check_quote(quote_shell, "a-b_c/d.e,f=g:h", "a-b_c/d.e,f=g:h");
 	check_quote(quote_shell, "", "''");
 	check_quote(quote_shell, "a b", "'a b'");
+	check_quote(quote_shell, "a$b", "'a$b'");
+	check_quote(quote_shell, "a`b", "'a`b'");
+	check_quote(quote_shell, "a\\b", "'a\\b'");
+	check_quote(quote_shell, "a;b", "'a;b'");
 	check_quote(quote_shell, "it's", "'it'\\''s'");
 	check_quote(quote_shell, "$(x)`y`\\\n", "'$(x)`y`\\\n'");
 	check_quote(quote_xml, "/a&b<c>'d'\"e\"",

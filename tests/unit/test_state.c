@@ -51,6 +51,12 @@ static uint32_t pick(struct play *w, uint32_t n)
 	return (uint32_t)(w->rng >> 33) % n;
 }
 
+/* One that was opened, mostly. */
+static uint32_t pick_app(struct play *w)
+{
+	return pick(w, w->n_apps ? w->n_apps : 1);
+}
+
 static struct vmc_session *session(const struct play *w, int i)
 {
 	return w->p.end[i].s;
@@ -107,7 +113,7 @@ static void step_open(struct play *w)
 static void step_write(struct play *w)
 {
 	int i = (int)pick(w, 2);
-	struct app *a = &w->apps[pick(w, APPS)];
+	struct app *a = &w->apps[pick_app(w)];
 	unsigned int flags = pick(w, 4) ? 0 : VMC_PULL_MORE;
 	struct vmc_pull pull;
 	uint32_t n, id;
@@ -156,13 +162,13 @@ static void step_consume(struct play *w)
 {
 	int i = (int)pick(w, 2);
 
-	consume(w, i, pick(w, APPS), 1 + pick(w, 3000));
+	consume(w, i, pick_app(w), 1 + pick(w, pick(w, 2) ? 100 : 3000));
 }
 
 static void step_disturb(struct play *w)
 {
 	int i = (int)pick(w, 2);
-	struct app *a = &w->apps[pick(w, APPS)];
+	struct app *a = &w->apps[pick_app(w)];
 	unsigned int what = pick(w, 6);
 
 	if (!a->has[i] || a->ended[i])
@@ -346,6 +352,7 @@ static void replace(struct play *w)
 static void adopt(struct play *w)
 {
 	struct end *e = &w->p.end[HOST];
+	struct vmc_session_stats st;
 	struct vmc_session_config c;
 	void *mem;
 	size_t size;
@@ -361,6 +368,9 @@ static void adopt(struct play *w)
 	assert_int_equal(vmc_session_adopt(&e->s, mem, size, &c, w->p.now), 0);
 	assert_null(vmc_session_check(e->s));
 	assert_ptr_equal(e->s, mem);
+	vmc_session_get_stats(e->s, &st);
+	assert_true(st.state == VMC_SESSION_DETACHED ||
+		    st.state == VMC_SESSION_CLOSED);
 	take_events(w, HOST);
 }
 

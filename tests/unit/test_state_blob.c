@@ -294,6 +294,22 @@ static void readable_is_due(void **state)
 	free(b.p);
 }
 
+/* A name that the peer has not heard of is nothing to go on from. */
+static void new_names_are_not_saved(void **state)
+{
+	struct loaded l;
+	struct blob b;
+
+	(void)state;
+	make(&b, &plain);
+	room(&l, NULL);
+	assert_int_equal(load(&l, &b), 0);
+	assert_int_equal(vmc_name_advertise(l.s, "org.new", 0), 0);
+	same_again(&l, &b);
+	free(l.mem);
+	free(b.p);
+}
+
 static void nothing_is_no_session(void **state)
 {
 	struct blob b;
@@ -901,6 +917,27 @@ static void frames_contradict(void **state)
 	}
 }
 
+/* A FIN that was sent and is not acked is among the frames. */
+static void fin_must_be_there(void **state)
+{
+	struct loaded l;
+	struct blob b;
+	uint8_t *p;
+	size_t len;
+
+	(void)state;
+	make(&b, &plain);
+	p = blob_section(&b, S_STREAMS, &len);
+	assert_non_null(p);
+	p += stream_offset(AT_TALK);
+	p[O_BITS] |= B_TX_END | B_TX_FIN;
+	le64_put(p + O_FIN_SEQ, TX_FIRST + 3);
+	room(&l, NULL);
+	assert_int_equal(load(&l, &b), VMC_ERR_BLOB);
+	free(l.mem);
+	free(b.p);
+}
+
 static void section_table(void **state)
 {
 	struct loaded l;
@@ -1312,6 +1349,16 @@ static void adopt_begins_anew(void **state)
 	free(b.p);
 }
 
+/* Is it the next one of an element of a list? */
+static bool is_next(const struct vmc_session *s, size_t at)
+{
+	size_t len = s->cfg.max_streams * sizeof(struct link);
+
+	return at % sizeof(struct link) == 0 &&
+	       ((at >= s->at.ctl && at - s->at.ctl < len) ||
+		(at >= s->at.evl && at - s->at.evl < len));
+}
+
 /* Any two bytes of the tables may be anything: refused or sound, no crash. */
 static void damaged_blocks(void **state)
 {
@@ -1346,6 +1393,10 @@ static void damaged_blocks(void **state)
 			memcpy((uint8_t *)l.mem + at, &values[v], 2);
 			if (!adopt(&l))
 				assert_null(vmc_session_check(l.mem));
+			else
+				continue;
+			if (is_next(l.mem, at))
+				assert_memory_equal(good + at, &values[v], 2);
 		}
 	}
 	free(good);
@@ -1358,6 +1409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_of_each),
 		cmocka_unit_test(readable_is_due),
+		cmocka_unit_test(new_names_are_not_saved),
 		cmocka_unit_test(nothing_is_no_session),
 		cmocka_unit_test(save_has_conditions),
 		cmocka_unit_test(load_wants_memory),
@@ -1367,6 +1419,7 @@ int main(void)
 		cmocka_unit_test(too_many_frames),
 		cmocka_unit_test(every_field_once),
 		cmocka_unit_test(frames_contradict),
+		cmocka_unit_test(fin_must_be_there),
 		cmocka_unit_test(section_table),
 		cmocka_unit_test(sections_need_each_other),
 		cmocka_unit_test(every_bit),

@@ -16,13 +16,20 @@ import statistics
 import subprocess
 import time
 
+from tap import Tap
 from vmtest import (Daemon, Failure, TimedOut, VM, check, check_equal,
-                    program, wait_for)
+                    program, varlink, wait_for)
 
 MEMORY = 128
 UUID = "6d6f7665-6420-4000-8000-000000000001"
 RAW_PORT = "org.vmchannel.raw"
 HOP_TIMEOUT = 60
+# Places that a stream may be told to follow to; hops of a journey.
+FOLLOW_MAX = 8
+# Capabilities of QEMU that a move may ask for.
+WAYS = ("pause-before-switchover", "postcopy-ram")
+# Until a program that is cut knows why.
+END_SECONDS = 6
 FLOW = re.compile(r"flow (\d+): out (\d+) in (\d+) lost (\d+) doubled (\d+) "
                   r"garbage (\d+) end (\S+) gaps (\S*)")
 END = re.compile(r"^end: (\S+) ", re.M)
@@ -55,12 +62,15 @@ class Host:
 
     state: QEMU takes the daemon's state along
     raw: a second port, without a daemon
+    tap: the daemon's connection goes through one (.tap)
+    disk: a qcow2 image, for snapshots
     """
 
-    def __init__(self, t, number, incoming=False, state=False, daemon=True,
-                 raw=False, args=(), disk=None):
+    def __init__(self, t, top, number, incoming=False, state=False, daemon=True,
+                 raw=False, args=(), disk=None, tap=False):
         self.t = t
-        self.dir = os.path.join(t.dir, f"h{number}")
+        self.tap = None
+        self.dir = os.path.join(top, f"h{number}")
         os.makedirs(self.dir, exist_ok=True)
         self.address = "unix:" + os.path.join(self.dir, "mig")
         self.raw = os.path.join(self.dir, "raw")
@@ -90,9 +100,11 @@ class Host:
         t.keep(self)
         if incoming is True:
             incoming = self.address
-        self.vm = VM(t.dir, "vm", folder=f"h{number}", memory=MEMORY,
+        self.vm = VM(top, "vm", folder=f"h{number}", memory=MEMORY,
                      incoming=incoming, args=args)
         t.vms.append(self.vm)
+        if tap:
+            self.tap = Tap(os.path.join(self.dir, "tap"), self.vm.link)
         self.qmp = self.vm.qmp
         self.qmp.sock.settimeout(HOP_TIMEOUT)
         self.qmp.command("migrate-set-capabilities", capabilities=[
@@ -100,7 +112,7 @@ class Host:
 
     def attach(self):
         """Now the daemon can connect."""
-        os.symlink(self.vm.link, self.entry)
+        os.symlink("tap" if self.tap else self.vm.link, self.entry)
 
     def leave(self):
         """QEMU ends, as it does after a migration."""
@@ -110,10 +122,9 @@ class Host:
         self.vm.qemu.wait(20)
 
     def close(self):
-        if self.vm:
-            self.vm.close()
-        if self.daemon:
-            self.daemon.close()
+        for thing in (self.tap, self.vm, self.daemon):
+            if thing:
+                thing.close()
 
 
 def stamp(event):
@@ -123,22 +134,33 @@ def stamp(event):
 
 class Journey:
     """A guest that moves; .here is where it is. More in Host."""
+    made = 0
 
     def __init__(self, t, seed, **options):
         self.t = t
         self.random = random.Random(seed)
         self.options = options
         self.hops = 0
-        self.here = self._host(False)
+        self.stayed = 0
+        Journey.made += 1
+        self.dir = os.path.join(t.dir, f"j{Journey.made}")
+        os.makedirs(self.dir)
+        self.here = self.host(False)
         self.here.attach()
         if self.here.daemon:
             t.wait_peer(self.here.daemon, 60)
         t.note(f"VMCHANNEL_SEED={seed}")
 
-    def _host(self, incoming):
-        host = Host(self.t, self.hops, incoming, **self.options)
+    def host(self, incoming):
+        """Another one; incoming: True, or the address it waits at."""
+        host = Host(self.t, self.dir, self.hops, incoming, **self.options)
         self.hops += 1
         return host
+
+    def follow_options(self):
+        """All the places where it will be."""
+        return [word for i in range(1, FOLLOW_MAX + 1) for word in
+                ("-f", os.path.join(self.dir, f"h{i}", "run"))]
 
     @property
     def guest(self):
@@ -150,20 +172,21 @@ class Journey:
 
     def prepare(self, early=True):
         """A destination that waits; early: its daemon is connected to it."""
-        there = self._host(True)
+        there = self.host(True)
         if early:
             there.attach()
-        self.t.keep(there)
         return there
 
-    def switch(self, there, capabilities=(), during=None):
+    def switch(self, there, capabilities=(), during=None,
+               bandwidth=1 << 33):
         """The migration itself. during(source, there) is called once it has
         begun, and must see to it that it ends. Returns the Move."""
         source = self.here
         for host in (source, there):
             host.qmp.command("migrate-set-capabilities", capabilities=[
-                {"capability": c, "state": True} for c in capabilities])
-        source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 33)
+                {"capability": c, "state": c in capabilities}
+                for c in WAYS])
+        source.qmp.command("migrate-set-parameters", max_bandwidth=bandwidth)
         source.qmp.command("migrate", uri=there.address)
         if during:
             during(source, there)
@@ -193,7 +216,10 @@ class Journey:
             time.sleep(r.uniform(0, 0.5))
             there.attach()
         # It may stand there for a while, or be gone at once.
-        time.sleep(r.choice([0, r.uniform(0, 0.5)]))
+        # It may stand there for a while: programs learn of the move when its
+        # QEMU ends.
+        self.stayed = r.choice([0, r.uniform(0, 0.5)])
+        time.sleep(self.stayed)
         source.leave()
         return move, source
 
@@ -245,10 +271,10 @@ class GuestFlows:
                                       check=False).text()
 
     def stop(self):
-        """Its streams half-close."""
+        """Its streams half-close; some may have ended with the others."""
         self.journey.guest.run(
             f"read pid <{self.log}.pid; for p in $pid "
-            "$(cat /proc/$pid/task/$pid/children); do kill -USR1 $p; done")
+            "$(cat /proc/$pid/task/$pid/children); do kill -USR1 $p; done", check=False)
 
     def ends(self, count, timeout=60):
         def look():
@@ -270,6 +296,75 @@ def host_ends(proc, count, timeout=60):
                         0.1)
     except TimedOut as e:
         raise Failure(f"{e}: {proc.tail()}") from None
+
+
+class Load:
+    """Streams of a program on the host with one in the guest.
+
+    guest, host: what each writes and reads in a second; 0: all it can
+    follow: the host's programs go along when the guest moves
+    opened_by: whose programs connect to the other's
+    """
+    made = 0
+
+    def __init__(self, journey, count, guest=(0, 0), host=(0, 0), tick=10,
+                 follow=False, opened_by="host"):
+        Load.made += 1
+        self.count = count
+        self.channel = f"org.example.load{Load.made}"
+        words = f"flow {Load.made} {{}} {{}} {tick}"
+        self.guest_words = words.format(*guest)
+        self.host_words = words.format(*host).split()
+        self.options = journey.follow_options() if follow else []
+        getattr(self, "open_by_" + opened_by)(journey)
+        wait_for(f"{count} streams to be open",
+                 lambda: self.n_open(journey.daemon) == count, 30, 0.1)
+
+    def open_by_host(self, journey):
+        self.inside = GuestFlows(journey, f"-l host {self.channel}",
+                                 self.guest_words)
+        self.inside.wait_listening()
+        self.outside = journey.t.host_connect(
+            journey.daemon, self.channel, *self.host_words,
+            options=[*self.options, "-n", str(self.count)])
+
+    def open_by_guest(self, journey):
+        self.outside = journey.t.host_serve(
+            journey.daemon, self.channel, *self.host_words,
+            options=[*self.options, "-n", str(self.count)])
+        self.inside = GuestFlows(
+            journey, f"-n {self.count} -c host {self.channel}",
+            self.guest_words)
+
+    def n_open(self, daemon):
+        streams = varlink(daemon, "org.vmchannel.Broker.Streams")["streams"]
+        return sum(1 for s in streams if s["channel"] == self.channel and
+                   s["state"] == "open")
+
+    def going(self):
+        """Nothing has ended yet."""
+        for where, read in (("host", self.outside.errors),
+                            ("guest", self.inside.read)):
+            if "flow " not in read():
+                continue
+            time.sleep(END_SECONDS)
+            said = re.sub(r" gaps \S*", "", read())
+            raise Failure(f"{self.channel}: a stream ended on the {where}: "
+                          f"{said[-600:]}")
+
+    def finish(self, timeout=60):
+        """Both sides stop; each byte must have come. Returns the host's ends
+        and the guest's."""
+        tell_flows(self.outside, signal.SIGUSR1)
+        self.inside.stop()
+        host = host_ends(self.outside, self.count, timeout)
+        guest = self.inside.ends(self.count, timeout)
+        check_exact(guest, host, "guest's end of")
+        check_exact(host, guest, "host's end of")
+        self.inside.job.kill()
+        for end in host.values():
+            check(end.got > 0 and end.out > 0, f"nothing moved: {end}")
+        return host, guest
 
 
 def check_prefix(ours, theirs, what):
@@ -306,8 +401,9 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-def tell_downtimes(t, values, label="downtime"):
+def tell_downtimes(values):
     if values:
-        t.note(f"{label} of {len(values)} streams: p50 "
+        print(f"# downtime of {len(values)} streams: p50 "
                f"{statistics.median(values):.0f} ms, p90 "
-               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms")
+               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms",
+              flush=True)

@@ -3,9 +3,12 @@
 import signal
 import time
 
-from migrate import (END, GuestFlows, Journey, check_prefix, host_ends,
-                     parse_ends, seed_of_run, tell_flows)
-from vmtest import Failure, check, check_equal, program, test, wait_for
+from migrate import (END, GuestFlows, Journey, Load, carries_state,
+                     check_prefix, host_ends, seed_of_run, tell_downtimes,
+                     tell_flows)
+from moves import PROFILES, Round, run_round
+from vmtest import (Failure, Skip, check, check_equal, program, test,
+                    wait_for)
 
 MIB = 1 << 20
 
@@ -98,3 +101,109 @@ def test_raw_port_loses(t):
     # Twice, or the port is wedged: which of them is QEMU's luck.
     check(host.doubled + guest.out - host.got > 0,
           f"guest to host all came once: {host}")
+
+
+def need_state():
+    if not carries_state():
+        raise Skip("this vmchanneld does not take streams along")
+
+
+@test(timeout=300)
+def test_migrations(t):
+    """Ten, with streams that follow; the long run is soak-migrate."""
+    need_state()
+    seed = seed_of_run()
+    passed, waited = [], []
+    for count, profile, hops in ((1, PROFILES[1], 4), (8, PROFILES[0], 5),
+                                 (64, PROFILES[2], 1)):
+        waited += run_round(t, seed, count, profile, hops, passed.append)
+    for text in passed:
+        t.note(text)
+    tell_downtimes(waited)
+
+
+def go_on(source, _there):
+    """A migration that waits before the switch."""
+    Journey.wait_status(source.qmp, "pre-switchover")
+    time.sleep(0.3)
+    source.qmp.command("migrate-continue", state="pre-switchover")
+
+
+def by_postcopy(source, _there):
+    time.sleep(0.2)
+    source.qmp.command("migrate-start-postcopy")
+    source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 33,
+                       max_postcopy_bandwidth=0)
+
+
+@test(timeout=180)
+def test_migrate_other_ways(t):
+    need_state()
+    travel = Round(t, seed_of_run(), 8, PROFILES[1])
+    t.note(travel.hop(capabilities=["pause-before-switchover"],
+                      during=go_on))
+    t.note(travel.hop(capabilities=["postcopy-ram"], during=by_postcopy,
+                      bandwidth=20 * MIB))
+    travel.finish()
+
+
+def fail_once(journey, how):
+    """A migration that does not come to its end; the guest stays."""
+    there, qmp = journey.prepare(), journey.here.qmp
+    qmp.command("migrate-set-parameters", max_bandwidth=1 << 33)
+    how(journey, qmp, there)
+    status = Journey.wait_status(qmp, "failed", "cancelled", "completed")
+    there.vm.qemu.kill()
+    there.vm.qemu.wait()
+    if status == "completed":
+        # Died while it loaded: somebody must say that the guest is here.
+        qmp.command("cont")
+    wait_for("the guest to run on", lambda: qmp.command("query-status")[
+        "running"], 10)
+    qmp.events.clear()
+    there.close()
+    return status
+
+
+def killed_at_stop(journey, qmp, there):
+    """Its QEMU is killed when the source has stopped: around the Save. Later
+    than its Load it would run, and be no failure."""
+    qmp.command("migrate", uri=there.address)
+    qmp.wait_event("STOP")
+    time.sleep(journey.random.uniform(0, 0.008))
+    there.vm.qemu.kill()
+
+
+def cancelled_early(journey, qmp, there):
+    qmp.command("migrate-set-parameters", max_bandwidth=MIB)
+    qmp.command("migrate", uri=there.address)
+    time.sleep(journey.random.uniform(0.05, 0.3))
+    qmp.command("migrate_cancel")
+
+
+def cancelled_before_switch(_journey, qmp, there):
+    for one in (qmp, there.qmp):
+        one.command("migrate-set-capabilities", capabilities=[
+            {"capability": "pause-before-switchover", "state": True}])
+    qmp.command("migrate", uri=there.address)
+    Journey.wait_status(qmp, "pre-switchover")
+    qmp.command("migrate_cancel")
+
+
+@test(timeout=240)
+def test_migrations_that_fail(t):
+    """The guest stays, and so do all streams, whether they follow or not."""
+    need_state()
+    journey = Journey(t, seed_of_run(), state=True)
+    load = Load(journey, 8)
+    plain = Load(journey, 2)
+    for how in (cancelled_early, killed_at_stop, killed_at_stop,
+                killed_at_stop, cancelled_before_switch):
+        time.sleep(0.3)
+        status = fail_once(journey, how)
+        t.note(f"{how.__name__}: {status}")
+        time.sleep(0.5)
+        load.going()
+        plain.going()
+    load.finish()
+    plain.finish()

@@ -783,6 +783,9 @@ class Context:
         for daemon in self.daemons:
             text += (f"vmchanneld of {daemon.vm.name}: "
                      f"{daemon.proc.errors()[-1500:]}\n")
+            with contextlib.suppress(Exception):
+                streams = varlink(daemon, "org.vmchannel.Broker.Streams")
+                text += f"its streams: {str(streams)[-1500:]}\n"
         return text
 
     def close(self, failed):

@@ -10,6 +10,7 @@
  *	-l VM CHANNEL	listen; a child process plays the role per stream
  *	-n COUNT	that many streams at once (-c), or in all (-l)
  *	-m		streams keep message boundaries
+ *	-f DIR		follow: go on at the daemon in DIR; several times
  *	-p PORT		the role works on the guest's virtio port of that name
  *	-u PATH NEXT	the role works on a unix socket; NEXT is its successor
  *
@@ -54,6 +55,7 @@
 #define CHUNK          (size_t)65536
 #define PINGS_MAX      (size_t)100000
 #define STREAMS_MAX    1024
+#define FOLLOW_MAX     8
 #define CONNECT_MS     30000
 #define STATUS_POLL_US 50000
 #define STATUS_TRIES   100 /* 5 s until the broker knows how it ended */
@@ -337,6 +339,8 @@ static pid_t fork_player(void)
 struct options {
 	const char *vm;
 	const char *channel;
+	const char *follow_to[FOLLOW_MAX + 1];
+	unsigned int n_follow_to;
 	const char *port;
 	const char *path;
 	const char *next_path;
@@ -499,6 +503,15 @@ static int run_raw(const struct options *o)
 	return play(o, fd, NULL, 0);
 }
 
+static bool follow(const struct options *o)
+{
+	int r = vmc_follow_to(o->vm, o->follow_to, NULL);
+
+	if (r < 0)
+		fprintf(stderr, "follow: %s\n", vmc_strerror());
+	return r == 0;
+}
+
 static bool parse(struct options *o, int argc, char **argv)
 {
 	int i = 1;
@@ -508,6 +521,10 @@ static bool parse(struct options *o, int argc, char **argv)
 			o->flags |= VMC_MESSAGES;
 		} else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
 			o->count = (unsigned int)number(argv[++i]);
+		} else if (strcmp(argv[i], "-f") == 0 && i + 1 < argc &&
+			   o->n_follow_to < FOLLOW_MAX) {
+			o->follow_to[o->n_follow_to++] = argv[++i];
+			o->flags |= VMC_FOLLOW;
 		} else if (strcmp(argv[i], "-p") == 0 && i + 1 < argc) {
 			o->port = argv[++i];
 		} else if (strcmp(argv[i], "-u") == 0 && i + 2 < argc) {
@@ -542,6 +559,8 @@ int main(int argc, char **argv)
 		flow_signals();
 	if (o.port || o.path)
 		return run_raw(&o);
+	if (o.n_follow_to && !follow(&o))
+		return 1;
 	if (o.connect)
 		return run_connect(&o);
 	if (o.listen)
