@@ -19,6 +19,7 @@ import hostbench
 from hostbench import SANITIZED, echo_once, gone, vmc
 from vmc import Skip, equal, has, test, wait_channel
 
+HALF_JOINED = 3  # seconds
 KILLS = int(os.environ.get("VMC_KILLS", "10"))
 SEED = int(os.environ.get("VMC_SEED", "1"))
 BACK_MS = 100
@@ -102,8 +103,21 @@ class Traffic(threading.Thread):
             self.pairs.append(self.join_one())
 
     def join_one(self):
+        """A death in the middle leaves a call without its offer, or an offer
+        without its call."""
         self.count += 1
-        mine, ident, theirs, info = vmc.join(self.b.host, self.lis)
+        c = vmc.Control(self.b.host)
+        for sock in (c.sock, self.lis.control.sock):
+            sock.settimeout(HALF_JOINED)
+        c.send("Connect", {"channel": self.lis.channel}, upgrade=True)
+        while True:
+            theirs, info = self.lis.accept()
+            try:
+                ident = c.reply()["id"]
+                break
+            except socket.timeout:
+                theirs.close()
+        mine = c.sock
         a, z = 2 * self.count, 2 * self.count + 1
         return (End(mine, a, z), End(theirs, z, a), ident, info["id"])
 
@@ -146,7 +160,7 @@ class Traffic(threading.Thread):
                 e.read()
 
     def join_again(self):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
                 return self.join_one()
