@@ -134,7 +134,7 @@ int ask(const char *vm, const char *method, json_t *parameters, json_t **ret)
 
 int ask_list(const char *vm, const char *method, const char *key, json_t **ret)
 {
-	struct vmc_call *c;
+	struct vmc_call *c = NULL;
 	int r = start(&c, vm, method, json_object(), VMC_CALL_MORE, ASK_MS);
 	int status = r < 0 ? cli_vmc_error(r) : CLI_OK;
 

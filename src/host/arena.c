@@ -63,6 +63,8 @@ static bool build_id(uint8_t ret[ARENA_BUILD_LEN])
 {
 	/* Where the kernel has put the program's own headers. */
 	uintptr_t at = getauxval(AT_PHDR);
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel says a number
+	 */
 	const elf_phdr *ph = (const elf_phdr *)at;
 	unsigned long n = at ? getauxval(AT_PHNUM) : 0;
 	uintptr_t base = 0;
@@ -73,9 +75,11 @@ static bool build_id(uint8_t ret[ARENA_BUILD_LEN])
 			base = at - ph[i].p_vaddr;
 	}
 	for (unsigned long i = 0; i < n; i++) {
-		if (ph[i].p_type == PT_NOTE &&
-		    search_notes((const uint8_t *)(base + ph[i].p_vaddr),
-				 ph[i].p_memsz, ret))
+		if (ph[i].p_type != PT_NOTE)
+			continue;
+		at = base + ph[i].p_vaddr;
+		/* NOLINTNEXTLINE(performance-no-int-to-ptr): as above */
+		if (search_notes((const uint8_t *)at, ph[i].p_memsz, ret))
 			return true;
 	}
 	return false;
