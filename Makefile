@@ -8,7 +8,10 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 MIGRATIONS ?= 200
 
-.PHONY: build demo check soak-migrate bench install fuzz guest clean help
+KILLS ?= 100
+UPGRADES ?= 100
+
+.PHONY: build demo check soak soak-migrate bench install fuzz guest clean help
 .DEFAULT_GOAL := build
 
 build: $(BUILD)/build.ninja
@@ -30,6 +33,14 @@ demo: guest
 check:
 	@tools/deps test
 	tools/check --build $(BUILD) $(if $(QUICK),--quick)
+
+# What takes too long for every check.
+soak: guest
+	@tools/deps test
+	tests/vm/run --build $(BUILD) --soak
+	VMC_KILLS=$(KILLS) VMC_UPGRADES=$(UPGRADES) meson test -C $(BUILD) \
+		--no-rebuild --timeout-multiplier 20 kill upgrade
+	$(MAKE) soak-migrate
 
 # A guest that moves again and again under load; SEED=N repeats a run.
 soak-migrate: guest
@@ -55,6 +66,7 @@ help:
 	@echo 'make             build (into BUILD=build)'
 	@echo 'make demo        build, boot a small VM, show what channels do'
 	@echo 'make check       all tests and checks; QUICK=1 leaves out slow ones'
+	@echo 'make soak        the long runs: KILLS=100 UPGRADES=100 MIGRATIONS=200'
 	@echo 'make soak-migrate  MIGRATIONS=200 of a guest under load'
 	@echo 'make bench       measure against raw ports and TCP; QUICK=1'
 	@echo 'make install     PREFIX=/usr/local (at the first build), DESTDIR='

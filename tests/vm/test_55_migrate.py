@@ -63,7 +63,7 @@ def test_migrate_without_state(t):
     without_state(t, early=True)
 
 
-@test(timeout=180)
+@test(timeout=180, soak=True)
 def test_migrate_without_state_late(t):
     without_state(t, early=False)
 

@@ -55,17 +55,17 @@ def cut_often(t, cuts, both):
 
 @test(timeout=400)
 def test_disconnects(t):
-    """150 times with a full backlog; then full speed."""
-    cut_often(t, 15 if t.quick else CUTS, both=True)
+    """With a full backlog, 150 times in the soak; then full speed."""
+    cut_often(t, CUTS if t.soak else 15, both=True)
 
 
-@test(timeout=200)
+@test(timeout=200, soak=True)
 def test_disconnects_unseen(t):
     """QEMU has a new connection, vmchanneld still the old one."""
     cut_often(t, 10, both=False)
 
 
-@test(timeout=120)
+@test(timeout=120, soak=True)
 def test_raw_port_wedges(t):
     """The same on a port without vmchannel: it is dead for good."""
     journey = Journey(t, seed_of_run(), daemon=False, raw=True)
@@ -91,7 +91,7 @@ def test_raw_port_wedges(t):
     check(False, "a raw port survived: the test of disconnects says nothing")
 
 
-@test(timeout=240)
+@test(timeout=240, soak=True)
 def test_paused_for_long(t):
     """Longer than any limit of the handshake; then also cut meanwhile."""
     journey = Journey(t, seed_of_run(), tap=True)

@@ -498,14 +498,14 @@ def program(path):
 # ---- tests ---------------------------------------------------------------
 
 TESTS = []
-Test = collections.namedtuple("Test", "name function timeout slow")
+Test = collections.namedtuple("Test", "name function timeout slow soak")
 
 
-def test(timeout=DEFAULT_TIMEOUT, slow=False):
-    """Mark a test. slow: left out by --quick."""
+def test(timeout=DEFAULT_TIMEOUT, slow=False, soak=False):
+    """Mark a test. slow: left out by --quick; soak: only with --soak."""
     def mark(function):
         name = function.__name__.removeprefix("test_")
-        TESTS.append(Test(name, function, timeout, slow))
+        TESTS.append(Test(name, function, timeout, slow, soak))
         return function
     return mark
 
@@ -523,6 +523,7 @@ def check_equal(got, want, what):
 # ---- what a test works with ----------------------------------------------
 
 QUICK = False
+SOAK = False
 
 
 class Daemon:
@@ -760,6 +761,10 @@ class Context:
     @property
     def quick(self):
         return QUICK
+
+    @property
+    def soak(self):
+        return SOAK
 
     @staticmethod
     def daemon_rss(daemon):
