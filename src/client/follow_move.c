@@ -126,7 +126,7 @@ static void take_reply(struct search *s, struct attempt *a,
 	else /* it has the stream, and cannot be talked with */
 		s->reason = VMC_REASON_PROTOCOL;
 	varlink_msg_done(&m);
-	if (!s->found)
+	if (s->found != a)
 		stop(a, true);
 }
 

@@ -220,11 +220,13 @@ def test_cli_qemu_args(t):
     words = args.ok().split()
     check("virtserialport" in " ".join(words), f"{words}")
     os.makedirs(os.path.join(top, "qa"), exist_ok=True)
+    t.host(program("src/host/vmchanneld"), "--dir", top, "--config", t.dir,
+           "qa", name="vmchanneld")
+    wait_for("the state's socket", lambda: os.path.exists(
+        os.path.join(top, "qa", "vmstate.sock")))
     t.host(*machine_args(guest_dir("guest"), ["console=ttyS0 quiet",
                                               "vmch.agent"]),
            *words, "-serial", "null", cwd=t.dir, name="qemu")
-    t.host(program("src/host/vmchanneld"), "--dir", top, "--config", t.dir,
-           "qa", name="vmchanneld")
 
     def up():
         p = t.host(program("src/cli/vmchannel"), "call", "qa",

@@ -183,7 +183,7 @@ class Proc(Output):
         if self.status is None:
             self.kill(signal.SIGTERM)
             with contextlib.suppress(Failure):
-                self.wait(3.0)
+                self.wait(8.0)  # a daemon may say goodbye for 2.5 s
         self.kill()
         with contextlib.suppress(OSError):
             self.popen.stdin and self.popen.stdin.close()
