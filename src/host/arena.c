@@ -63,8 +63,7 @@ static bool build_id(uint8_t ret[ARENA_BUILD_LEN])
 {
 	/* Where the kernel has put the program's own headers. */
 	uintptr_t at = getauxval(AT_PHDR);
-	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel says a number
-	 */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's number */
 	const elf_phdr *ph = (const elf_phdr *)at;
 	unsigned long n = at ? getauxval(AT_PHNUM) : 0;
 	uintptr_t base = 0;
