@@ -167,7 +167,7 @@ static bool make_room(struct follow *f)
 	if (f->down_len < f->down_cap)
 		return true;
 	/* Only what a broker left behind may need more. */
-	if (!f->hup || cap > FOLLOW_DOWN_MAX)
+	if (!f->hup || cap < FOLLOW_DOWN || cap > FOLLOW_DOWN_MAX)
 		return false;
 	p = realloc(f->down, cap);
 	if (!p)
