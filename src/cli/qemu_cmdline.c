@@ -226,6 +226,7 @@ static void read_object(struct qemu_cmdline *c, const char *value)
 
 static void read_incoming(struct qemu_cmdline *c, const char *value)
 {
+	(void)value;
 	c->incoming = true;
 }
 
