@@ -136,7 +136,7 @@ def by_postcopy(source, _there):
                        max_postcopy_bandwidth=0)
 
 
-@test(timeout=180)
+@test(timeout=180, soak=True)
 def test_migrate_other_ways(t):
     need_state()
     travel = Round(t, seed_of_run(), 8, PROFILES[1])
