@@ -229,6 +229,77 @@ def no_memory_at_all(w):
     w.lives()
 
 
+# ---- Hold and Save at one moment (docs/continuity.md, case 21) -----------------
+
+
+def options(*args):
+    def mark(fn):
+        fn.options = args
+        return fn
+    return mark
+
+
+def hold(w):
+    """Return: 0 or a negative errno, bytes of state."""
+    w.say("IPC_HOLD")
+    return struct.unpack("<iI", w.hear("IPC_HELD"))
+
+
+def wait_life(w, name):
+    while True:
+        life, = struct.unpack("<i", w.hear("IPC_LIFE"))
+        if life == LIFE[name]:
+            return
+
+
+@test
+@options("--incoming")
+def hold_before_the_vm_is_there(w):
+    equal(hold(w), (BUSY, 0))
+    w.join_bus()
+    w.save(b"a" * 16)  # NOTHING, and it still waits
+    equal(hold(w), (BUSY, 0))
+    w.lives()
+
+
+@test
+def hold_while_fenced(w):
+    w.join_bus()
+    w.save(b"a" * 16)
+    wait_life(w, "LIFE_FENCED")
+    equal(hold(w), (BUSY, 0))
+    w.lives()
+
+
+@test
+def hold_while_away(w):
+    link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    theirs.setblocking(False)
+    w.say("IPC_LINK", fd=theirs.fileno())
+    theirs.close()
+    w.join_bus()
+    w.save(b"a" * 16)
+    link.close()
+    wait_life(w, "LIFE_AWAY")
+    equal(hold(w), (BUSY, 0))
+    w.lives()
+
+
+@test
+def save_while_held(w):
+    """It waits for what becomes of the upgrade; here the old one goes on."""
+    w.join_bus()
+    value, size = hold(w)
+    equal(value, 0)
+    assert size > 80, size
+    w.bus_say("BUS_SAVE", ident=b"h" * 16)
+    w.say("IPC_THAW")
+    kind, _, size, ident = w.bus_hear()
+    equal((kind, ident), (BUS["BUS_SAVED"], b"h" * 16))
+    wait_life(w, "LIFE_FENCED")
+    w.lives()
+
+
 def run_one(n, fn):
     with tempfile.TemporaryDirectory(prefix="vmc-worker-") as top:
         w = None
