@@ -211,7 +211,9 @@ static const char *why_not_now(const struct supervisor *s)
 		return not_in_life[LIFE_HELD];
 	if (s->worker <= 0 || !s->worker_ready)
 		return not_in_life[LIFE_LOST];
-	return not_in_life[s->life]; /* SERVING: none */
+	if ((unsigned int)s->life >= LIFE_NUM)
+		return not_in_life[LIFE_LOST]; /* a later program's */
+	return not_in_life[s->life];           /* SERVING: none */
 }
 
 /* Return: a negative errno, or 0 with @text if the new one does not want. */
