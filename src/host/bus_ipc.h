@@ -96,4 +96,17 @@ int bus_ipc_send(int sock, const struct bus_msg *m, enum bus_side from, int fd);
 int bus_ipc_recv(int sock, struct bus_msg *ret, enum bus_side from,
 		 int *ret_fd);
 
+/**
+ * bus_map_state() - map the shared memory that came with BUS_STATE
+ * @fd:  stays the caller's
+ * @ret: BUS_STATE_SIZE bytes; written only on success
+ *
+ * Whoever else has it could shrink it under us if it were not sealed, and an
+ * access to a page that is gone is a signal.
+ *
+ * Return: 0, -EPERM (it is not sealed), -EBADF (no such memory, or another
+ * size), or another negative errno.
+ */
+int bus_map_state(int fd, uint8_t **ret);
+
 #endif /* HOST_BUS_IPC_H */

@@ -141,12 +141,15 @@ static void on_moved(struct supervisor *s, const struct ipc_msg *m, int fd)
 
 static void on_claim(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
-	const struct ipc_msg answer = {
-		.type = IPC_CLAIMED,
-		.value = loaded_claim(s->dir, m->text),
-	};
+	struct ipc_msg answer = {.type = IPC_CLAIMED, .value = -EBUSY};
 
 	(void)fd;
+	if (rate_take(&s->claims, supervisor_now_ms()))
+		answer.value = loaded_claim(s->dir, m->text);
+	else
+		log_limited(supervisor_now_ms() * 1000u, LOG_LEVEL_WARNING,
+			    "ev=claim-refused why=too-often count=%u",
+			    s->claims.refused);
 	worker_tell(s, &answer, -1);
 }
 

@@ -59,6 +59,17 @@ static const struct item {
 	{21, ITEM_TIME, AT(deaths[3])},
 	{22, ITEM_TIME, AT(deaths[4])},
 	{23, ITEM_FLAG, AT(link.searching)},
+	/* Or an upgrade would make the worker free to ask for more. */
+	{24, ITEM_INT, AT(upgrades.n)},
+	{25, ITEM_TIME, AT(upgrades.at_ms[0])},
+	{26, ITEM_TIME, AT(upgrades.at_ms[1])},
+	{27, ITEM_TIME, AT(upgrades.at_ms[2])},
+	{28, ITEM_TIME, AT(upgrades.at_ms[3])},
+	{29, ITEM_TIME, AT(upgrades.at_ms[4])},
+	{30, ITEM_TIME, AT(upgrades.at_ms[5])},
+	{31, ITEM_TIME, AT(upgrades.at_ms[6])},
+	{32, ITEM_TIME, AT(upgrades.at_ms[7])},
+	{33, ITEM_INT, AT(upgrades.refused)},
 	{40, ITEM_FD, AT(bus_listener)},
 	{41, ITEM_FD, AT(bus_pair)},
 	{42, ITEM_FD, AT(bus_fd)},
@@ -68,6 +79,7 @@ static const struct item {
 };
 
 _Static_assert(DEATHS_MAX == 5, "all deaths have their item");
+_Static_assert(RATE_MAX == 8, "all upgrades have their item");
 _Static_assert(sizeof(pid_t) == sizeof(int) && sizeof(enum life) == sizeof(int),
 	       "as items[] says");
 

@@ -34,6 +34,7 @@ static const int worker_always[] = {
 	SCMP_SYS(close),
 	SCMP_SYS(accept4),        /* local programs */
 	SCMP_SYS(pread64),        /* configuration out of the memfd */
+	SCMP_SYS(lseek),          /* how large the bus's memfd is */
 	/* waiting */
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_pwait),    /* libuv */
@@ -102,6 +103,8 @@ static const struct condition worker_conditions[] = {
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, 2 /* F_SETFD */},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, 3 /* F_GETFL */},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, 4 /* F_SETFL */},
+	/* can the bus's memfd shrink under us? Adding seals is not allowed */
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, 1034 /* F_GET_SEALS */},
 	/* who is calling (SO_PEERCRED, SO_PEERGROUPS), SO_ERROR */
 	{SCMP_SYS(getsockopt), 1, UINT32_MAX, SOL_SOCKET},
 	{SCMP_SYS(setsockopt), 1, UINT32_MAX, SOL_SOCKET},

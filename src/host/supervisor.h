@@ -38,6 +38,7 @@
 #include "host/life.h"
 #include "host/link.h"
 #include "host/options.h"
+#include "host/rate.h"
 
 /* A worker that dies this often in this time is started slowly. */
 #define DEATHS_MAX       5u
@@ -102,6 +103,8 @@ struct supervisor {
 	enum life life;      /* as it said */
 	uint64_t linger_ms;  /* the VM has left: do not end before; or 0 */
 	struct upgrade up;
+	struct rate upgrades;        /* that the worker asked for */
+	struct rate claims;          /* the same */
 	uint64_t restart_ms;         /* 0: none planned */
 	uint64_t deaths[DEATHS_MAX]; /* a ring */
 	unsigned int n_deaths;

@@ -154,12 +154,10 @@ static int become(const struct supervisor *s, int exe, int state)
 	return r;
 }
 
-/* What kept it from happening goes to the log and to who asked. */
-static void refuse(struct supervisor *s, const char *why)
+static void tell_asker(struct supervisor *s, const char *why)
 {
 	struct ipc_msg m = {.type = IPC_UPGRADE_FAILED};
 
-	log_error("ev=upgrade-failed error=\"%s\" action=keep-old", why);
 	if (!s->up.asked)
 		return;
 	s->up.asked = false;
@@ -171,17 +169,51 @@ static void refuse(struct supervisor *s, const char *why)
 	worker_tell(s, &m, -1);
 }
 
+/* What kept it from happening goes to the log and to who asked. */
+static void refuse(struct supervisor *s, const char *why)
+{
+	log_error("ev=upgrade-failed error=\"%s\" action=keep-old", why);
+	tell_asker(s, why);
+}
+
+/* A worker that its guest has taken over could keep us executing programs. Who
+ * may send us a signal may do as it likes. */
+static bool asks_too_often(struct supervisor *s)
+{
+	uint64_t now = supervisor_now_ms();
+
+	if (!s->up.asked || rate_take(&s->upgrades, now))
+		return false;
+	log_limited(now * 1000u, LOG_LEVEL_WARNING,
+		    "ev=upgrade-refused why=too-often count=%u",
+		    s->upgrades.refused);
+	tell_asker(s, "too many upgrades within a minute; wait a minute, or "
+		      "send SIGUSR2 to vmchanneld");
+	return true;
+}
+
+/* Two copies of a state at once are one too many. */
+static const char *const not_in_life[LIFE_NUM] = {
+	[LIFE_INCOMING] = "the VM has not arrived yet; try again when it runs "
+			  "here",
+	[LIFE_FENCED] = "the VM is being saved or moved; try again when that "
+			"is over",
+	[LIFE_AWAY] = "the VM runs elsewhere; end this vmchanneld instead",
+	[LIFE_HELD] = "an upgrade is going on already; try again",
+	[LIFE_LOST] = "the worker is just being started; try again",
+};
+
 static const char *why_not_now(const struct supervisor *s)
 {
 	if (s->stopping)
 		return "vmchanneld is ending";
 	if (s->up.phase != UPGRADE_NONE)
-		return "an upgrade is going on already";
+		return not_in_life[LIFE_HELD];
 	if (s->worker <= 0 || !s->worker_ready)
-		return "the worker is just being started; try again";
-	if (s->life != LIFE_SERVING)
-		return "the VM is being saved or moved; try again afterwards";
-	return NULL;
+		return not_in_life[LIFE_LOST];
+	if ((unsigned int)s->life >= LIFE_NUM)
+		return not_in_life[LIFE_LOST]; /* a later program's */
+	return not_in_life[s->life];           /* SERVING: none */
 }
 
 /* Return: a negative errno, or 0 with @text if the new one does not want. */
@@ -221,6 +253,8 @@ void upgrade_begin(struct supervisor *s, bool asked)
 		s->up.asked |= before && s->up.phase != UPGRADE_NONE;
 		return;
 	}
+	if (asks_too_often(s))
+		return;
 	log_info("ev=upgrade program=\"%s\"", s->exe_path);
 	r = try_program(s, text, sizeof(text));
 	if (r < 0)
@@ -313,7 +347,9 @@ void upgrade_held(struct supervisor *s, const struct ipc_msg *m)
 	if (s->up.phase != UPGRADE_HOLDING)
 		return;
 	if (m->value < 0) {
-		upgrade_failed(s, strerror(-m->value));
+		/* It was saved at the same moment, perhaps. */
+		upgrade_failed(s, m->value == -EBUSY ? not_in_life[LIFE_FENCED]
+						     : strerror(-m->value));
 		return;
 	}
 	s->up.phase = UPGRADE_ADOPTING;

@@ -181,18 +181,50 @@ void worker_peer_up(void *data, bool resumed)
 		worker_happened(w, LIFE_EV_PROVED);
 }
 
-/* ---- what the bus process says ---- */
+/* ---- the pair to the bus process ---- */
 
-static void on_state(struct worker *w, const struct bus_msg *m, int fd)
+static void on_poll_closed(uv_handle_t *h)
 {
-	void *p = mmap(NULL, BUS_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       fd, 0);
+	free(h);
+}
 
-	(void)m;
-	close(fd);
+static void bus_close(struct worker *w)
+{
+	if (w->bus < 0)
+		return;
+	if (w->bus_poll)
+		uv_close((uv_handle_t *)w->bus_poll, on_poll_closed);
+	w->bus_poll = NULL;
+	close(w->bus);
+	w->bus = -1;
+	/* It is the pair's: another one brings its own. */
 	if (w->bus_mem)
 		munmap(w->bus_mem, BUS_STATE_SIZE);
-	w->bus_mem = p == MAP_FAILED ? NULL : p;
+	w->bus_mem = NULL;
+	w->claiming = false;
+	broker_set_vmstate(w->broker, "off");
+}
+
+/* ---- what the bus process says ---- */
+
+/* A pair's first message, and the supervisor's, since it has put it in before
+ * the bus process got its end. That one may have been taken over by QEMU: what
+ * else it sends is not mapped. */
+static void on_state(struct worker *w, const struct bus_msg *m, int fd)
+{
+	int r = -EPROTO;
+
+	(void)m;
+	if (!w->bus_mem)
+		r = bus_map_state(fd, &w->bus_mem);
+	close(fd);
+	if (r < 0) {
+		w->bus_refused++;
+		log_error("ev=bus-memory error=\"%s\" refused=%u", strerror(-r),
+			  w->bus_refused);
+		bus_close(w);
+		return;
+	}
 	broker_set_vmstate(w->broker, "waiting");
 }
 
@@ -274,23 +306,6 @@ static void (*const bus_handlers[BUS_TYPE_NUM])(struct worker *w,
 	[BUS_SAVE] = on_save,
 	[BUS_LOAD] = on_load,
 };
-
-static void on_poll_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void bus_close(struct worker *w)
-{
-	if (w->bus < 0)
-		return;
-	if (w->bus_poll)
-		uv_close((uv_handle_t *)w->bus_poll, on_poll_closed);
-	w->bus_poll = NULL;
-	close(w->bus);
-	w->bus = -1;
-	broker_set_vmstate(w->broker, "off");
-}
 
 static void on_bus(uv_poll_t *h, int status, int events)
 {

@@ -199,6 +199,50 @@ def by_method(b):
     equal(b.end(), 0)
 
 
+def says_no(b, word):
+    try:
+        vmc.call(b.host, "Upgrade")
+        raise AssertionError("was not refused")
+    except Error as e:
+        equal(e.name, "UpgradeFailed")
+        has(e.params["detail"], word)
+
+
+@test
+def too_often(b):
+    """A worker that was taken over asks for ever; a signal is another's."""
+    path = start(b)
+    for _ in range(8):
+        install(path)
+        equal(vmc.call(b.host, "Upgrade"), {})
+    worker = b.worker()
+    for _ in range(20):
+        says_no(b, "SIGUSR2")
+    equal(b.worker(), worker)
+    has(b.logged(), "ev=upgrade-refused why=too-often count=1")
+    upgrade(b)  # and that does not make it free again
+    says_no(b, "wait a minute")
+    echo_once(b)
+    equal(b.end(), 0)
+
+
+@test
+def not_before_the_vm_is_there(b):
+    path = program(b)
+    b.command_path = path
+    b.start("--incoming", link=True)
+    says_no(b, "has not arrived yet; try again when it runs here")
+    has(b.logged(), "ev=upgrade-failed")
+    b.daemon.send_signal(signal.SIGUSR2)
+    vmc.wait_for(lambda: b.logged().count("ev=upgrade-failed") == 2)
+    b.qemu = hostbench.Qemu(b.top)
+    b.start_agent()
+    b.wait_up()
+    upgrade(b)
+    echo_once(b)
+    equal(b.end(), 0)
+
+
 def refused(b, word):
     """The method says why, and everything is as it was."""
     worker = b.worker()
@@ -206,12 +250,7 @@ def refused(b, word):
     wait_channel(b.host, "org.test.back")
     mine, _, theirs, _ = vmc.join(b.host, lis)
     loads = [Load(mine, theirs, 1), Load(theirs, mine, 2)]
-    try:
-        vmc.call(b.host, "Upgrade")
-        raise AssertionError("was not refused")
-    except Error as e:
-        equal(e.name, "UpgradeFailed")
-        has(e.params["detail"], word)
+    says_no(b, word)
     equal(b.worker(), worker)
     for load in loads:
         load.finish()

@@ -188,6 +188,11 @@ static int do_fcntl_owner(void)
 	return result(fcntl(pair[0], F_SETOWN, getpid()));
 }
 
+static int do_add_seals(void)
+{
+	return result(fcntl(pair[0], F_ADD_SEALS, F_SEAL_WRITE));
+}
+
 static int do_sockopt_ip(void)
 {
 	int one = 1;
@@ -246,7 +251,7 @@ static int do_x32(void)
 	X(openat2) X(stat) X(unlink) X(socket) X(connect) X(bind) X(fork)     \
 		X(vfork) X(exec) X(ptrace) X(kill) X(tgkill_other) X(vm_read) \
 			X(mmap_exec) X(mprotect_exec) X(setuid) X(unshare)    \
-				X(prctl) X(ioctl_tty) X(fcntl_owner)          \
+				X(prctl) X(ioctl_tty) X(fcntl_owner) X(add_seals) \
 					X(sockopt_ip) X(socketpair_inet)      \
 						X(io_uring) X(bpf) X(memfd)   \
 							X(userfault)
