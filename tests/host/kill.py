@@ -331,16 +331,15 @@ class Churn(threading.Thread):
                 if self.stopping.is_set():
                     return
 
-    def answer(self):
-        """The host's end; what came of it, or None."""
-        sock, info = self.lis.accept()
-        sock.settimeout(PATIENCE)
+    @staticmethod
+    def answer(sock):
+        """The host's end: all that came, backwards."""
         got = vmc.read_all(sock)
         with contextlib.suppress(OSError):
             sock.sendall(got[::-1])
             sock.shutdown(socket.SHUT_WR)
         sock.close()
-        return info["id"], got
+        return got
 
     def lost(self):
         """The listener may have gone with the worker."""
@@ -350,11 +349,18 @@ class Churn(threading.Thread):
         self.lis = None
 
     def check(self, c, data):
+        ready, _, _ = select.select([c.sock, self.lis.control.sock], [], [],
+                                    HALF_JOINED)
+        if self.lis.control.sock not in ready:
+            c.reply()  # why not
+            raise EOFError
+        sock, info = self.lis.accept()
         ident = c.reply()["id"]
-        c.sock.settimeout(PATIENCE)
+        for s in (c.sock, sock):
+            s.settimeout(PATIENCE)
         c.sock.sendall(data)
         c.sock.shutdown(socket.SHUT_WR)
-        theirs, got = self.answer()
+        theirs, got = info["id"], self.answer(sock)
         back = vmc.read_all(c.sock)
         for d, i, here, there in ((self.b.host, theirs, got, data),
                                   (self.b.guest, ident, back, got[::-1])):
@@ -394,7 +400,10 @@ class Churn(threading.Thread):
         try:
             for part in (self.stream, self.service, self.calls):
                 part()
-        except (OSError, EOFError, vmc.Error):
+        except vmc.Error:
+            time.sleep(0.02)  # not known there yet, or not any more
+            self.broken += 1
+        except (OSError, EOFError):
             self.lost()
 
     def run(self):
@@ -473,11 +482,12 @@ class Deaths:
         """From here on."""
         self.log.seek(0, os.SEEK_END)
 
-    def wait_back(self, since_ns):
-        """The first handshake of a later worker."""
+    def wait_back(self, since_ns, deaths=1):
+        """The first handshake after so many deaths."""
         text = ""
         end = time.monotonic() + PATIENCE
-        while "role=worker: info: ev=peer-up" not in text:
+        while "role=worker: info: ev=peer-up" not in \
+                "".join(text.split("ev=worker-died")[deaths:]):
             assert time.monotonic() < end, "no worker came back"
             text += self.log.read()
             time.sleep(0.001)
@@ -543,11 +553,27 @@ def birth_points(counts):
             for n in occasions(min(counts[call], 8)) for side in ("in", "out")]
 
 
-def serve_until(b, killer, traffic):
-    """A worker from its first call on, with all that it does at work."""
-    before = traffic.moved_now()
-    vmc.wait_for(lambda: traffic.moved_now() > before + (4 << 20), PATIENCE)
+def at_work(killer, traffic, churn):
+    """What a worker calls while all that the load does happens a few times;
+    streams are kept and given back after a second."""
+    moved, rounds = traffic.moved_now(), churn.whole
+
+    def enough():
+        assert not churn.failure, churn.failure
+        return traffic.moved_now() > moved + (4 << 20) and \
+            churn.whole > rounds + 10
+
+    time.sleep(2)
+    vmc.wait_for(enough, PATIENCE)
     return killer.counts()
+
+
+def upgrade_points(counts):
+    """Of the one that hands over, and of the one that takes over."""
+    return [(when, call, side, n) for call in sorted(counts)
+            for when, most in (("hold", 3), ("adopt", 3))
+            for n in occasions(min(counts[call], most))
+            for side in ("in", "out")]
 
 
 @test
@@ -569,12 +595,12 @@ def at_system_calls(b):
     churn = Churn(b, SEED)
     for thread in (t, churn):
         thread.start()
-    born = serve_until(b, k, t)
+    born = at_work(k, t, churn)
     d = Deaths(b, t)
     points = birth_points(born)
     k.say("now exit_group in 1000000")  # counts anew
-    served = serve_until(b, k, t)
-    points += present_points(served)
+    served = at_work(k, t, churn)
+    points += present_points(served) + upgrade_points(served)
     total = len(points)
     if CALLS != "all":
         points = random.Random(SEED).sample(points, min(int(CALLS), total))
@@ -583,11 +609,13 @@ def at_system_calls(b):
     for when, call, side, n in points:
         d.settle()
         d.note_log()
-        k.say(f"{when} {call} {side} {n}")
+        first = "now" if when in ("now", "hold") else "birth"
+        k.say(f"{first} {call} {side} {n}")
         if when == "birth":
             os.kill(b.worker(), signal.SIGKILL)
-            k.wait("worker")
-        strike(b, k, d)
+        elif when != "now":
+            b.daemon.send_signal(signal.SIGUSR2)
+        strike(b, k, d, when)
     d.settle()
     churn.finish()
     t.finish()
@@ -598,22 +626,26 @@ def at_system_calls(b):
     equal(b.end(), 0)
 
 
-def strike(b, k, d):
-    """Waits for it; a call that does not come within a moment is made to
-    count as any other death."""
+def strike(b, k, d, when):
+    """Waits for it. A call that does not come is let go, and the worker is
+    killed where it is."""
     k.sock.settimeout(STRIKE_S)
     try:
         since = int(k.wait("killed")[2])
     except TimeoutError:
+        k.sock.settimeout(PATIENCE)
         d.missed += 1
-        since = time.monotonic_ns()
+        k.say("now exit_group in 1000000")
+        k.say("birth exit_group in 1000000")
         d.note_log()
+        since = time.monotonic_ns()
         os.kill(b.worker(), signal.SIGKILL)
-        k.sock.settimeout(PATIENCE)
-        k.wait("gone")
-    finally:
-        k.sock.settimeout(PATIENCE)
-    d.wait_back(since)
+        when = "now"
+    k.sock.settimeout(PATIENCE)
+    if when in ("hold", "adopt"):
+        d.n += 1  # the other one goes on, perhaps without a handshake
+    else:
+        d.wait_back(since, 2 if when == "birth" else 1)
 
 
 @test
