@@ -698,7 +698,7 @@ def upgraded_around_it(w):
 
 
 @test
-def stopped_worker_delays_it_by_a_fifth_of_a_second(w):
+def stopped_worker_delays_it_and_no_more(w):
     a = w.keep(Daemon(w, "src"))
     s = w.qemu("src", bus=a.bus)
     worker = a.children("--worker")[0]
