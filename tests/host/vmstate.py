@@ -497,7 +497,8 @@ def two_from_one_file(w):
     s.close()
     for name, bus in (("dst", b2), ("src", b1)):
         q = w.qemu(name, "-incoming", f"exec:cat {w.top}/image", bus=bus.path)
-        q.wait("RESUME")
+        # Its event may be over before anybody listens.
+        wait_for(lambda q=q: q.status() == "running", 60)
         equal(bus.loaded, saved)
 
 
