@@ -190,7 +190,8 @@ static void forget_process(struct broker *b)
 		st->lost = st->early != NULL;
 		st->early = NULL;
 		st->channel = NULL;
-		st->wants_room = st->starved = false;
+		st->wants_room = st->starved = st->answered = false;
+		st->left = 0;
 		st->writable = true;
 	}
 	for (uint32_t i = 0; i < b->n_channels; i++) {
