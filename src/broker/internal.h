@@ -419,13 +419,14 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* ---- the ended ones (status.c) ---------------------------------------- */
 
+/* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	struct stream_record *records;
 	size_t next, n;
+	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
-int status_init(struct status_ring *r);
-void status_done(struct status_ring *r);
+/* status_add() - whoever looks after a death within finds all of the record
+ * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
@@ -702,7 +703,7 @@ struct broker {
 	struct channel *channels;
 	uint32_t n_channels; /* slots in use, from the front */
 
-	struct status_ring status;
+	struct status_ring *status;
 	struct event_ring events;
 	struct connect_server connect;
 	struct control_server control;
