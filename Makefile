@@ -9,6 +9,7 @@ FUZZ_SECONDS ?= 60
 MIGRATIONS ?= 200
 
 KILLS ?= 100
+KILLS_CALLS ?= all
 UPGRADES ?= 100
 
 .PHONY: build demo check soak soak-migrate bench install fuzz guest clean help
@@ -38,7 +39,8 @@ check:
 soak: guest
 	@tools/deps test
 	tests/vm/run --build $(BUILD) --soak
-	VMC_KILLS=$(KILLS) VMC_UPGRADES=$(UPGRADES) meson test -C $(BUILD) \
+	VMC_KILLS=$(KILLS) VMC_KILLS_CALLS=$(KILLS_CALLS) \
+		VMC_UPGRADES=$(UPGRADES) meson test -C $(BUILD) \
 		--no-rebuild --timeout-multiplier 20 kill upgrade
 	$(MAKE) soak-migrate
 

@@ -41,7 +41,7 @@ static void deny(struct control_conn *c, const char *rule, const char *channel)
 void control_no_such_token(struct control_conn *c)
 {
 	const struct stream_record *rec =
-		status_find_token(&c->b->status, c->resume.token);
+		status_find_token(c->b->status, c->resume.token);
 
 	/* It ended before its program came: that one may know how. */
 	if (rec) {

@@ -254,11 +254,14 @@ struct stream {
 	bool rx_done;    /* the program was told that the peer finished */
 	bool follow;     /* its program comes along when the VM moves */
 	bool tx_stopped; /* the peer wants no more of them */
-	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
-	uint32_t gen;    /* of this slot: makes stale references visible */
-	uint32_t held;   /* events of its descriptor while frozen */
-	bool kept;       /* ops.keep took a copy of its descriptor */
-	bool lost;       /* adopted, but bytes of it were in the dead process */
+	bool answered; /* it was sent something since its last bytes (guest) */
+	bool brief;    /* its last bytes were few */
+	uint16_t left; /* bytes that were read and still lie in its socket */
+	uint16_t cut;  /* why bytes of an orderly stream got lost; 0: none */
+	uint32_t gen;  /* of this slot: makes stale references visible */
+	uint32_t held; /* events of its descriptor while frozen */
+	bool kept;     /* ops.keep took a copy of its descriptor */
+	bool lost;     /* adopted, but bytes of it were in the dead process */
 	int fd;
 	vmc_stream h;
 	uint64_t number;    /* of its id */
@@ -323,6 +326,12 @@ void stream_deliver(struct broker *b, struct stream *st);
 /* stream_read() - bytes of the program for the session */
 size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		   unsigned int *ret_flags);
+/* stream_receive() - recv() of at most @len bytes (stream_in.c). @ret_more:
+ * there may be more, and no edge will tell */
+ssize_t stream_receive(struct stream *st, uint8_t *buf, size_t len,
+		       bool *ret_more);
+/* stream_take_left() - what was read leaves the socket. Return: all of it? */
+bool stream_take_left(struct stream *st);
 /* stream_stopped() - the peer wants no more of the program's bytes */
 void stream_stopped(struct stream *st, unsigned int reason);
 /* stream_opened() - both programs are there: tell monitors, move bytes */
@@ -411,13 +420,14 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* ---- the ended ones (status.c) ---------------------------------------- */
 
+/* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	struct stream_record *records;
 	size_t next, n;
+	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
-int status_init(struct status_ring *r);
-void status_done(struct status_ring *r);
+/* status_add() - whoever looks after a death within finds all of the record
+ * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
@@ -701,7 +711,7 @@ struct broker {
 	struct channel *channels;
 	uint32_t n_channels; /* slots in use, from the front */
 
-	struct status_ring status;
+	struct status_ring *status;
 	struct event_ring events;
 	struct connect_server connect;
 	struct control_server control;
