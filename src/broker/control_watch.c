@@ -20,7 +20,7 @@ static json_t *fenced(const struct broker *b, const struct stream *st)
 
 static json_t *ended(const struct broker *b, uint64_t number)
 {
-	const struct stream_record *rec = status_find(&b->status, number);
+	const struct stream_record *rec = status_find(b->status, number);
 	unsigned int reason = rec ? rec->reason : VMC_REASON_SESSION_LOST;
 	json_t *o = json_pack("{s:s,s:s}", "life", "ended", "reason",
 			      vmc_reason_name(reason));
