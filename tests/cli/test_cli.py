@@ -101,7 +101,7 @@ def test_no_vm_is_127_with_the_remedy(w):
     for args in (("channels", "web9"), ("connect", "web9", "a.b"),
                  ("listen", "web9", "a.b", "--", "true"), ("stats", "web9"),
                  ("status", "web9"), ("monitor", "web9"),
-                 ("upgrade", "web9"),
+                 ("upgrade", "web9"), ("moved", "web9", "h"),
                  ("connect", "web9", "a.b", "--follow", "--to", "x"),
                  ("call", "web9", "a.b.C"),
                  ("policy", "test", "web9", "connect", "a.b")):
@@ -327,6 +327,14 @@ def test_upgrade_in_the_middle_of_a_stream(w):
     assert b"serves in place of" in w.on_host("upgrade", "web1").stdout
     check(w.in_guest("upgrade", "host"), 125, b"", "restart the agent")
     w.stop(p)
+
+
+def test_moved(w):
+    for text in ("host2.example.org", "x" * 255, ""):
+        check(w.on_host("moved", "web1", text), 0, b"", None)
+    for text in ("x" * 256, "a\nb"):
+        check(w.on_host("moved", "web1", text), 125, b"", "destination")
+    check(w.in_guest("moved", "host", "x"), 125, b"")
 
 
 def test_connect_failures(w):
