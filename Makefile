@@ -9,6 +9,7 @@ FUZZ_SECONDS ?= 60
 MIGRATIONS ?= 200
 
 KILLS ?= 100
+KILLS_CALLS ?= all
 UPGRADES ?= 100
 
 .PHONY: build demo check soak soak-migrate bench install fuzz guest clean help
@@ -42,7 +43,7 @@ check:
 # What takes too long for every check; SEED=N repeats a run.
 soak: guest
 	tools/check --soak --build $(BUILD) --kills $(KILLS) \
-		--upgrades $(UPGRADES) --migrations $(MIGRATIONS) \
+		--calls $(KILLS_CALLS) --upgrades $(UPGRADES) --migrations $(MIGRATIONS) \
 		$(if $(SEED),--seed $(SEED))
 
 # A guest that moves again and again under load; SEED=N repeats a run.

@@ -98,8 +98,9 @@
 /* A follower has this long from the moment its stream's VM runs here; a call
  * of Resume waits as long. */
 #define FOLLOW_MS 30000
-/* Calls of Resume that wait; each holds a descriptor. */
-#define RESUMES_MAX 64
+/* Calls of Resume that wait; each holds a descriptor. As many as there can be
+ * streams: all come while their VM is on its way. */
+#define RESUMES_MAX 256
 /* Wrong tokens per connection: guessing costs a connection each. */
 #define WRONG_TOKENS_MAX 3
 #define DESTINATION_MAX  255 /* org.vmchannel.Broker, Moved */
@@ -253,11 +254,14 @@ struct stream {
 	bool rx_done;    /* the program was told that the peer finished */
 	bool follow;     /* its program comes along when the VM moves */
 	bool tx_stopped; /* the peer wants no more of them */
-	uint16_t cut;    /* why bytes of an orderly stream got lost; 0: none */
-	uint32_t gen;    /* of this slot: makes stale references visible */
-	uint32_t held;   /* events of its descriptor while frozen */
-	bool kept;       /* ops.keep took a copy of its descriptor */
-	bool lost;       /* adopted, but bytes of it were in the dead process */
+	bool answered; /* it was sent something since its last bytes (guest) */
+	bool brief;    /* its last bytes were few */
+	uint16_t left; /* bytes that were read and still lie in its socket */
+	uint16_t cut;  /* why bytes of an orderly stream got lost; 0: none */
+	uint32_t gen;  /* of this slot: makes stale references visible */
+	uint32_t held; /* events of its descriptor while frozen */
+	bool kept;     /* ops.keep took a copy of its descriptor */
+	bool lost;     /* adopted, but bytes of it were in the dead process */
 	int fd;
 	vmc_stream h;
 	uint64_t number;    /* of its id */
@@ -322,6 +326,12 @@ void stream_deliver(struct broker *b, struct stream *st);
 /* stream_read() - bytes of the program for the session */
 size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		   unsigned int *ret_flags);
+/* stream_receive() - recv() of at most @len bytes (stream_in.c). @ret_more:
+ * there may be more, and no edge will tell */
+ssize_t stream_receive(struct stream *st, uint8_t *buf, size_t len,
+		       bool *ret_more);
+/* stream_take_left() - what was read leaves the socket. Return: all of it? */
+bool stream_take_left(struct stream *st);
 /* stream_stopped() - the peer wants no more of the program's bytes */
 void stream_stopped(struct stream *st, unsigned int reason);
 /* stream_opened() - both programs are there: tell monitors, move bytes */
@@ -410,13 +420,14 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* ---- the ended ones (status.c) ---------------------------------------- */
 
+/* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	struct stream_record *records;
 	size_t next, n;
+	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
-int status_init(struct status_ring *r);
-void status_done(struct status_ring *r);
+/* status_add() - whoever looks after a death within finds all of the record
+ * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
@@ -585,6 +596,8 @@ void unfreeze(struct broker *b);
 void session_renew(struct broker *b, unsigned int explain);
 /* follow_up() - a handshake was completed: followers may come now */
 void follow_up(struct broker *b, uint64_t now_us);
+/* follow_fence() - a state has left: followers may look for their VM */
+void follow_fence(struct broker *b, const uint8_t save_id[TOKEN_LEN]);
 /* follow_sweep() - Return: does any wait? */
 bool follow_sweep(struct broker *b, uint64_t now_ms);
 /* stream_make_token() - the right to take it up elsewhere */
@@ -659,6 +672,11 @@ struct broker {
 	const char *life, *vmstate;
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
+	/* Frozen because a state has left, which may be taken up elsewhere;
+	 * counted from 1, 0: no. */
+	uint32_t fence, last_fence;
+	uint8_t saved_id[TOKEN_LEN];  /* of that state */
+	uint8_t loaded_id[TOKEN_LEN]; /* of the one that came here */
 	uint64_t moved_at_ms;
 	char destination[DESTINATION_MAX + 1];
 	struct vmc_session_config session_cfg;
@@ -693,7 +711,7 @@ struct broker {
 	struct channel *channels;
 	uint32_t n_channels; /* slots in use, from the front */
 
-	struct status_ring status;
+	struct status_ring *status;
 	struct event_ring events;
 	struct connect_server connect;
 	struct control_server control;

@@ -126,6 +126,8 @@ void stream_drop(struct broker *b, struct stream *st)
 	leave_channel(b, st);
 	if (st->fd >= 0) {
 		pump_unwatch(b, st->fd);
+		/* Closing with unread bytes would be an error to it. */
+		stream_take_left(st);
 		keep_stream_end(b, st);
 		close(st->fd);
 		st->fd = -1;
@@ -343,6 +345,7 @@ static bool deliver_some(struct broker *b, struct stream *st)
 		st->check = check;
 	}
 	st->delivered += (uint64_t)sent;
+	st->answered |= sent > 0 && b->role == VMC_ROLE_GUEST;
 	vmc_stream_consume(b->session, st->h, (size_t)sent);
 	if (sent < n)
 		block(b, st);
@@ -355,6 +358,9 @@ void stream_deliver(struct broker *b, struct stream *st)
 		return;
 	while (st->writable && deliver_some(b, st))
 		;
+	/* The program is awake now. */
+	if (st->answered)
+		stream_take_left(st);
 	if (!st->rx_done && vmc_stream_at_end(b->session, st->h)) {
 		st->rx_done = true;
 		shutdown(st->fd, SHUT_WR);
@@ -391,21 +397,6 @@ static size_t read_early(struct stream *st, uint8_t *buf, size_t len)
 	return n;
 }
 
-/* Descriptors cannot cross: there is no room for them, so the kernel closes
- * them. A read ends behind them, which is not the end of what is there. */
-/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg() writes to it. */
-static ssize_t read_program(const struct stream *st, uint8_t *buf, size_t len,
-			    bool *ret_more)
-{
-	struct iovec iov = {.iov_base = buf, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n = recvmsg(st->fd, &msg, MSG_DONTWAIT);
-
-	*ret_more =
-		n == (ssize_t)len || st->drain || (msg.msg_flags & MSG_CTRUNC);
-	return n;
-}
-
 size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		   unsigned int *ret_flags)
 {
@@ -419,7 +410,7 @@ size_t stream_read(struct stream *st, uint8_t *buf, size_t len,
 		*ret_flags = VMC_PULL_MORE;
 		return read_early(st, buf, len);
 	}
-	n = read_program(st, buf, len, &more);
+	n = stream_receive(st, buf, len, &more);
 	if (n > 0) {
 		/* Any other short read has emptied the socket; the next byte
 		 * is a new edge. */
@@ -451,6 +442,7 @@ void stream_stopped(struct stream *st, unsigned int reason)
 		st->cut = (uint16_t)reason;
 	if (st->fd < 0)
 		return;
+	stream_take_left(st);
 	if (st->early || (ioctl(st->fd, FIONREAD, &unread) == 0 && unread > 0))
 		st->cut = VMC_REASON_APP_GONE;
 	/* The program's next write fails, as with any reader that left. */
@@ -503,7 +495,7 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 		ev.stream.follow = true;
 		memcpy(ev.stream.token, st->token, TOKEN_LEN);
 	}
-	status_add(&b->status, &ev.stream);
+	status_add(b->status, &ev.stream);
 	if (was_open || st->state == STREAM_AWAITED)
 		broker_emit(b, &ev);
 	else if (st->outgoing)
