@@ -98,8 +98,9 @@
 /* A follower has this long from the moment its stream's VM runs here; a call
  * of Resume waits as long. */
 #define FOLLOW_MS 30000
-/* Calls of Resume that wait; each holds a descriptor. */
-#define RESUMES_MAX 64
+/* Calls of Resume that wait; each holds a descriptor. As many as there can be
+ * streams: all come while their VM is on its way. */
+#define RESUMES_MAX 256
 /* Wrong tokens per connection: guessing costs a connection each. */
 #define WRONG_TOKENS_MAX 3
 #define DESTINATION_MAX  255 /* org.vmchannel.Broker, Moved */
@@ -595,6 +596,8 @@ void unfreeze(struct broker *b);
 void session_renew(struct broker *b, unsigned int explain);
 /* follow_up() - a handshake was completed: followers may come now */
 void follow_up(struct broker *b, uint64_t now_us);
+/* follow_fence() - a state has left: followers may look for their VM */
+void follow_fence(struct broker *b, const uint8_t save_id[TOKEN_LEN]);
 /* follow_sweep() - Return: does any wait? */
 bool follow_sweep(struct broker *b, uint64_t now_ms);
 /* stream_make_token() - the right to take it up elsewhere */
@@ -669,6 +672,11 @@ struct broker {
 	const char *life, *vmstate;
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
+	/* Frozen because a state has left, which may be taken up elsewhere;
+	 * counted from 1, 0: no. */
+	uint32_t fence, last_fence;
+	uint8_t saved_id[TOKEN_LEN];  /* of that state */
+	uint8_t loaded_id[TOKEN_LEN]; /* of the one that came here */
 	uint64_t moved_at_ms;
 	char destination[DESTINATION_MAX + 1];
 	struct vmc_session_config session_cfg;

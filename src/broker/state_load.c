@@ -597,6 +597,7 @@ enum state_result broker_load(struct broker *b, const uint8_t *blob, size_t len,
 	if (b->n_streams == 0 && !b->up && !b->frozen)
 		r = load_all(&l, blob, len);
 	if (r == STATE_OK) {
+		memcpy(b->loaded_id, l.s.header.save_id, sizeof(b->loaded_id));
 		b->count.states_loaded++;
 		log_info("ev=state-loaded streams=%u", b->n_streams);
 	} else {

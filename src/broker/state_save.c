@@ -325,6 +325,8 @@ long broker_save(struct broker *b, enum state_kind kind,
 		return put_nothing(&s);
 	s.len = STATE_HEADER_LEN + (size_t)n;
 	n = put_all(&s, save_id);
+	if (n > 0 && kind == STATE_MOVE)
+		follow_fence(b, save_id);
 	if (n_fds)
 		*n_fds = s.n_fds;
 	return n;
