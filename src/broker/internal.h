@@ -429,6 +429,9 @@ struct status_ring {
 /* status_add() - whoever looks after a death within finds all of the record
  * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
+/* status_newest() - the @n-th of those that are there, counted back */
+const struct stream_record *status_newest(const struct status_ring *r,
+					  size_t n);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
 /* status_find_token() - of a stream that ended before its program came */

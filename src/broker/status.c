@@ -21,6 +21,11 @@ void status_add(struct status_ring *r, const struct stream_record *rec)
 		r->n++;
 }
 
+const struct stream_record *status_newest(const struct status_ring *r, size_t n)
+{
+	return &r->records[(r->next + STATUS_MAX - 1 - n) % STATUS_MAX];
+}
+
 const struct stream_record *status_find_token(const struct status_ring *r,
 					      const uint8_t token[TOKEN_LEN])
 {

@@ -54,6 +54,17 @@ def piece(ident, at, size):
     return out
 
 
+def why_ended(directory, ident):
+    """Asked again if the one that is asked dies."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return vmc.ended(directory, ident)["reason"]
+        except (OSError, EOFError):
+            assert time.monotonic() < end, "nobody answers"
+            time.sleep(0.01)
+
+
 class End:
     """One program's end of a stream: writes its own pattern, compares what
     comes with the other's."""
@@ -130,8 +141,8 @@ class Traffic(threading.Thread):
             assert not e.wrong, e.wrong
         assert host.got <= guest.sent and guest.got <= host.sent
         self.ended += 1
-        reasons = [vmc.ended(self.b.guest, guest_id)["reason"],
-                   vmc.ended(self.b.host, ident)["reason"]]
+        reasons = [why_ended(self.b.guest, guest_id),
+                   why_ended(self.b.host, ident)]
         for r in reasons:
             assert r in ("daemon-lost", "session-lost"), reasons
             self.reasons[r] = self.reasons.get(r, 0) + 1
@@ -365,7 +376,7 @@ class Churn(threading.Thread):
         for d, i, here, there in ((self.b.host, theirs, got, data),
                                   (self.b.guest, ident, back, got[::-1])):
             assert there.startswith(here), "other bytes"
-            why = vmc.ended(d, i)["reason"]
+            why = why_ended(d, i)
             assert why in ("ok", "daemon-lost", "session-lost"), why
             # The side that reads knows whether it has all.
             assert why != "ok" or here == there, (why, len(here), len(there))
