@@ -26,7 +26,6 @@
 /* Of struct broker, written at the end of each turn. */
 struct arena_notes {
 	uint64_t instance, last_number, last_seq, moved_at_ms;
-	size_t status_next, status_n;
 	uint32_t n_channels;
 	bool frozen, expecting;
 	char instance_text[17], id_text[17];
@@ -49,8 +48,7 @@ static struct layout find_layout(const struct broker *b)
 	l.streams = aligned(sizeof(struct arena_notes));
 	l.channels = l.streams + aligned(b->n_slots * sizeof(*b->streams));
 	l.records = l.channels + aligned(CHANNELS_MAX * sizeof(*b->channels));
-	l.session =
-		l.records + aligned(STATUS_MAX * sizeof(*b->status.records));
+	l.session = l.records + aligned(sizeof(*b->status));
 	l.all = l.session + aligned(vmc_session_size(&b->session_cfg));
 	return l;
 }
@@ -88,8 +86,6 @@ void arena_note(struct broker *b)
 	n->last_number = b->last_number;
 	n->last_seq = b->events.last_seq;
 	n->moved_at_ms = b->moved_at_ms;
-	n->status_next = b->status.next;
-	n->status_n = b->status.n;
 	n->n_channels = b->n_channels;
 	n->frozen = b->frozen;
 	n->expecting = b->expecting;
@@ -107,8 +103,7 @@ void arena_note_texts(struct broker *b)
 
 static bool notes_fit(const struct arena_notes *n)
 {
-	return n->status_next < STATUS_MAX && n->status_n <= STATUS_MAX &&
-	       n->n_channels <= CHANNELS_MAX &&
+	return n->n_channels <= CHANNELS_MAX &&
 	       strnlen(n->instance_text, 17) == 16 &&
 	       strnlen(n->id_text, 17) == 16 &&
 	       memchr(n->destination, '\0', sizeof(n->destination));
@@ -123,8 +118,6 @@ static void take_notes(struct broker *b)
 	b->events.last_seq = n->last_seq;
 	b->events.first_seq = n->last_seq + 1;
 	b->moved_at_ms = n->moved_at_ms;
-	b->status.next = n->status_next;
-	b->status.n = n->status_n;
 	b->n_channels = n->n_channels;
 	b->frozen = n->frozen;
 	b->expecting = n->expecting;
@@ -162,6 +155,11 @@ static bool channel_fits(const struct channel *ch)
 		is_text(ch->name, sizeof(ch->name)));
 }
 
+static bool ring_fits(const struct status_ring *r)
+{
+	return r->next < STATUS_MAX && r->n <= STATUS_MAX;
+}
+
 static bool tables_fit(const struct broker *b)
 {
 	const struct arena_notes *n = b->arena;
@@ -171,11 +169,13 @@ static bool tables_fit(const struct broker *b)
 		fit &= stream_fits(&b->streams[i]);
 	for (uint32_t i = 0; i < n->n_channels; i++)
 		fit &= channel_fits(&b->channels[i]);
-	for (size_t i = 0; i < n->status_n; i++) {
-		const struct stream_record *r = &b->status.records[i];
+	fit &= ring_fits(b->status);
+	for (size_t i = 0; fit && i < b->status->n; i++) {
+		const struct stream_record *r = &b->status->records[i];
 
-		fit &= r->state <= RECORD_ENDED &&
-		       is_text(r->channel, sizeof(r->channel));
+		fit &= r->number == 0 ||
+		       (r->state <= RECORD_ENDED &&
+			is_text(r->channel, sizeof(r->channel)));
 	}
 	return fit;
 }
@@ -219,16 +219,6 @@ static bool take_left(struct broker *b, size_t size)
 
 /* ---- after a death within a turn ---- */
 
-/* The session may be half of one state and half of the next. What is told
- * once and then stays is read, each by itself: who opened which stream, and
- * how those ended that did. */
-struct records {
-	char id_text[17];
-	uint64_t last_number;
-	size_t n;
-	struct stream_record list[];
-};
-
 static bool record_fits(const struct stream_record *r)
 {
 	size_t len = strnlen(r->channel, sizeof(r->channel));
@@ -237,66 +227,73 @@ static bool record_fits(const struct stream_record *r)
 	       vmc_name_valid(r->channel, len);
 }
 
-static void add_record(struct records *to, const struct stream_record *r)
-{
-	if (!record_fits(r))
-		return;
-	to->list[to->n] = *r;
-	to->list[to->n++].state = RECORD_ENDED;
-	if (r->number > to->last_number)
-		to->last_number = r->number;
-}
-
-static void add_living(struct records *to, const struct stream *st)
+/* Its slot is free only when the record is there: a death between the two
+ * leaves it to the next one. */
+static void end_living(struct broker *b, struct stream *st)
 {
 	struct stream_record r = {
 		.number = st->number,
 		.caller = st->caller,
 		.local_uid = st->local_uid,
 		.reason = VMC_REASON_DAEMON_LOST,
+		.state = RECORD_ENDED,
 		.outgoing = st->outgoing,
 		.bytes_in = st->delivered,
 	};
 
-	if (st->state == STREAM_FREE)
-		return;
 	memcpy(r.channel, st->name, sizeof(r.channel));
-	add_record(to, &r);
+	if (st->state != STREAM_FREE && record_fits(&r) &&
+	    !status_find(b->status, r.number))
+		status_add(b->status, &r);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile enum stream_state *)&st->state = STREAM_FREE;
 }
 
-static struct records *read_records(const struct broker *b)
+/* The session may be half of one state and half of the next. What is told
+ * once and then stays is kept, each by itself: who opened which stream, and
+ * how those ended that did. Done in place, so that another death within loses
+ * nothing either. Return: false if nothing can be kept. */
+static bool keep_records(struct broker *b)
 {
 	const struct arena_notes *n = b->arena;
-	struct records *r = calloc(1, sizeof(*r) + (STATUS_MAX + b->n_slots) *
-							   sizeof(r->list[0]));
+	struct status_ring *ring = b->status;
 
-	if (!r || !notes_fit(n)) {
-		free(r);
-		return NULL;
-	}
-	memcpy(r->id_text, n->id_text, sizeof(r->id_text));
-	r->last_number = n->last_number;
-	for (size_t i = 0; i < n->status_n; i++) {
-		size_t at = n->status_next + STATUS_MAX - n->status_n + i;
-
-		add_record(r, &b->status.records[at % STATUS_MAX]);
+	if (!notes_fit(n) || !ring_fits(ring))
+		return false;
+	for (size_t i = 0; i < STATUS_MAX; i++) {
+		if (!record_fits(&ring->records[i]))
+			memset(&ring->records[i], 0, sizeof(ring->records[i]));
 	}
 	for (uint32_t i = 0; i < b->n_slots; i++)
-		add_living(r, &b->streams[i]);
-	return r;
+		end_living(b, &b->streams[i]);
+	b->last_number = n->last_number;
+	for (size_t i = 0; i < ring->n; i++) {
+		if (ring->records[i].number > b->last_number)
+			b->last_number = ring->records[i].number;
+	}
+	/* Ids go on, so that a lost stream can be asked for by its own. */
+	memcpy(b->id_text, n->id_text, sizeof(b->id_text));
+	return true;
 }
 
-/* Ids go on, so that a lost stream can be asked for by its own. */
-static void use_records(struct broker *b, struct records *r)
+static void clear(struct broker *b, size_t from, size_t to)
 {
-	if (!r)
+	memset((uint8_t *)b->arena + from, 0, to - from);
+}
+
+static void clear_after(struct broker *b, bool torn)
+{
+	struct layout l = find_layout(b);
+	bool kept = keep_records(b);
+
+	if (!kept)
+		clear(b, 0, l.all);
+	log_error("ev=session-lost records=%zu why=%s", b->status->n,
+		  torn ? "died-within-a-turn" : "not-consistent");
+	if (!kept)
 		return;
-	memcpy(b->id_text, r->id_text, sizeof(b->id_text));
-	b->last_number = r->last_number;
-	for (size_t i = 0; i < r->n; i++)
-		status_add(&b->status, &r->list[i]);
-	arena_note_texts(b);
-	free(r);
+	clear(b, l.streams, l.records);
+	clear(b, l.session, l.all);
 }
 
 static int begin_anew(struct broker *b, size_t size)
@@ -312,25 +309,6 @@ static int begin_anew(struct broker *b, size_t size)
 		       : 0;
 }
 
-static int begin_after(struct broker *b, const struct broker_config *cfg,
-		       size_t session_size)
-{
-	bool died = cfg->session_left || cfg->session_torn;
-	struct records *lost = died ? read_records(b) : NULL;
-	int r;
-
-	if (died) {
-		log_error("ev=session-lost records=%zu why=%s",
-			  lost ? lost->n : 0,
-			  cfg->session_torn ? "died-within-a-turn"
-					    : "not-consistent");
-		memset(b->arena, 0, find_layout(b).all);
-	}
-	r = begin_anew(b, session_size);
-	use_records(b, lost);
-	return r;
-}
-
 int arena_init(struct broker *b, const struct broker_config *cfg)
 {
 	struct layout l = find_layout(b);
@@ -342,12 +320,14 @@ int arena_init(struct broker *b, const struct broker_config *cfg)
 	b->arena = p;
 	b->streams = (struct stream *)(void *)(p + l.streams);
 	b->channels = (struct channel *)(void *)(p + l.channels);
-	b->status.records = (struct stream_record *)(void *)(p + l.records);
+	b->status = (struct status_ring *)(void *)(p + l.records);
 	b->session_mem = p + l.session;
 	b->session_size = session_size;
 	if (cfg->session_left && take_left(b, session_size))
 		return 0;
-	return begin_after(b, cfg, session_size);
+	if (cfg->session_left || cfg->session_torn)
+		clear_after(b, cfg->session_torn);
+	return begin_anew(b, session_size);
 }
 
 /* ---- descriptors ---- */

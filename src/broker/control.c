@@ -243,7 +243,7 @@ static bool is_finished(const struct control_conn *c)
 	if (!(c->eof || c->last) || c->fd < 0)
 		return false;
 	if (c->mode == CONTROL_LISTENING || c->mode == CONTROL_MONITORING ||
-	    c->mode == CONTROL_RESUMING)
+	    c->mode == CONTROL_RESUMING || c->mode == CONTROL_FOLLOWING)
 		return true;
 	return c->mode == CONTROL_CALLS && c->out_off == c->out_len &&
 	       !c->produce;

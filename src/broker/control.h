@@ -28,14 +28,24 @@ enum control_mode {
 	CONTROL_RELOADING,
 	CONTROL_UPGRADING,
 	CONTROL_RESUMING, /* waits for its stream to come here */
-	CONTROL_HELD,     /* its call waits until the broker is not frozen */
+	CONTROL_FOLLOWING,
+	CONTROL_HELD, /* its call waits until the broker is not frozen */
 };
 
 struct resume_call {
 	uint8_t token[TOKEN_LEN];
 	uint64_t received, sent, kept;
 	bool received_end, sent_end;
+	bool has_save; /* only of that Save */
+	uint8_t save[TOKEN_LEN];
 	uint64_t since_ms;
+};
+
+/* What the program of a stream that follows was told of it. */
+struct follow_call {
+	uint64_t ref, number; /* of the stream */
+	bool serving;
+	uint32_t fence; /* number of it; 0: none */
 };
 
 enum produced {
@@ -67,6 +77,7 @@ struct control_conn {
 	uint64_t seq;
 	struct channel *channel; /* LISTENING */
 	struct resume_call resume;
+	struct follow_call follow;
 	unsigned int wrong_tokens;
 	struct varlink_msg *held;
 };
@@ -184,10 +195,14 @@ method_fn method_list, method_connect, method_listen, method_accept,
 void control_notify_stream(struct control_conn *c, const struct stream *st);
 /* control_follow.c */
 method_fn method_resume;
+/* control_no_such_token() - answer so, and count it */
+void control_no_such_token(struct control_conn *c);
 /* control_resume_ready() - a call of Resume that waited may go on */
 void control_resume_ready(struct control_conn *c);
 /* control_sweep_resumes() - Return: does any wait? */
 bool control_sweep_resumes(struct broker *b, uint64_t now_ms);
+/* control_watch.c */
+method_fn method_follow;
 /* control_life.c */
 method_fn method_upgrade, method_moved;
 /* control_streams.c */

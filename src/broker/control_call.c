@@ -23,6 +23,7 @@ static const struct method methods[] = {
 	 method_accept},
 	{BROKER_INTERFACE ".Reject", METHOD_MOVING, method_reject},
 	{BROKER_INTERFACE ".Resume", METHOD_UPGRADE, method_resume},
+	{BROKER_INTERFACE ".Follow", METHOD_MORE, method_follow},
 	{BROKER_INTERFACE ".StreamStatus", 0, method_stream_status},
 	{BROKER_INTERFACE ".Streams", 0, method_streams},
 	{BROKER_INTERFACE ".Monitor", METHOD_MORE, method_monitor},

@@ -38,10 +38,10 @@ static void deny(struct control_conn *c, const char *rule, const char *channel)
 		   json_pack("{s:s,s:s}", "channel", channel, "rule", rule));
 }
 
-static void no_such_token(struct control_conn *c)
+void control_no_such_token(struct control_conn *c)
 {
 	const struct stream_record *rec =
-		status_find_token(&c->b->status, c->resume.token);
+		status_find_token(c->b->status, c->resume.token);
 
 	/* It ended before its program came: that one may know how. */
 	if (rec) {
@@ -131,8 +131,8 @@ static void go_on(struct broker *b, struct stream *st, int fd)
 
 static void resume(struct control_conn *c)
 {
-	struct stream *st = find_awaited(c->b, c->resume.token);
 	struct broker *b = c->b;
+	struct stream *st = find_awaited(b, c->resume.token);
 	struct policy_verdict v;
 	unsigned int reason;
 	size_t len = 0;
@@ -140,8 +140,15 @@ static void resume(struct control_conn *c)
 	uid_t uid;
 
 	c->mode = CONTROL_CALLS;
+	if (st && c->resume.has_save &&
+	    memcmp(c->resume.save, b->loaded_id, sizeof(b->loaded_id)) != 0) {
+		/* An older copy of the stream, from a file perhaps. The call
+		 * is of one that may go on where it was. */
+		conn_error(c, "NoSuchToken", NULL);
+		return;
+	}
 	if (!st) {
-		no_such_token(c);
+		control_no_such_token(c);
 		return;
 	}
 	reason = judge(c, st, &v);
@@ -202,7 +209,7 @@ static void wait_for_stream(struct control_conn *c)
 void method_resume(struct control_call *call)
 {
 	struct control_conn *c = call->c;
-	const char *token = NULL;
+	const char *token = NULL, *save = NULL;
 	const struct arg args[] = {
 		{"token", ARG_STRING, false, &token},
 		{"received", ARG_UINT, false, &c->resume.received},
@@ -210,12 +217,18 @@ void method_resume(struct control_call *call)
 		{"sent", ARG_UINT, false, &c->resume.sent},
 		{"sent_end", ARG_BOOL, false, &c->resume.sent_end},
 		{"kept", ARG_UINT, false, &c->resume.kept},
+		{"save", ARG_STRING, true, &save},
 	};
 
 	if (!call_args(call, args, sizeof(args) / sizeof(args[0])))
 		return;
 	if (!token_parse(token, c->resume.token)) {
 		call_invalid(call, "token");
+		return;
+	}
+	c->resume.has_save = save != NULL;
+	if (save && !token_parse(save, c->resume.save)) {
+		call_invalid(call, "save");
 		return;
 	}
 	if (!must_wait(call->b))
@@ -241,7 +254,7 @@ bool control_sweep_resumes(struct broker *b, uint64_t now_ms)
 		if (now_ms - c->resume.since_ms < FOLLOW_MS)
 			continue;
 		c->mode = CONTROL_CALLS;
-		no_such_token(c);
+		control_no_such_token(c);
 		b->control_again = true;
 	}
 	return left;

@@ -30,7 +30,7 @@ static bool find_record(struct broker *b, uint64_t number,
 		return false;
 	if (find_live(b, number, ret))
 		return true;
-	rec = status_find(&b->status, number);
+	rec = status_find(b->status, number);
 	if (rec)
 		*ret = *rec;
 	return rec != NULL;

@@ -69,6 +69,16 @@ void follow_up(struct broker *b, uint64_t now_us)
 	b->control_again = true;
 }
 
+void follow_fence(struct broker *b, const uint8_t save_id[TOKEN_LEN])
+{
+	memcpy(b->saved_id, save_id, sizeof(b->saved_id));
+	if (++b->last_fence == 0)
+		b->last_fence++;
+	b->fence = b->last_fence;
+	b->control_again = true;
+	pump_kick(b);
+}
+
 static void end_late(struct broker *b, struct stream *st)
 {
 	b->count.limit_follow_time++;

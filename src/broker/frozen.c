@@ -83,6 +83,7 @@ static void take_held(struct broker *b, struct stream *st)
 void unfreeze(struct broker *b)
 {
 	b->frozen = false;
+	b->fence = 0;
 	end_orphans(b);
 	for (uint32_t i = 0; i < b->n_slots; i++) {
 		if (b->streams[i].state != STREAM_FREE)

@@ -45,7 +45,7 @@ void incoming_refuse(struct broker *b, struct stream *st, unsigned int reason)
 	stream_record(b, st, &rec);
 	rec.state = RECORD_ENDED;
 	rec.reason = (uint16_t)reason;
-	status_add(&b->status, &rec);
+	status_add(b->status, &rec);
 	vmc_stream_reject(b->session, st->h, reason);
 	stream_drop(b, st);
 	pump_kick(b);

@@ -98,8 +98,9 @@
 /* A follower has this long from the moment its stream's VM runs here; a call
  * of Resume waits as long. */
 #define FOLLOW_MS 30000
-/* Calls of Resume that wait; each holds a descriptor. */
-#define RESUMES_MAX 64
+/* Calls of Resume that wait; each holds a descriptor. As many as there can be
+ * streams: all come while their VM is on its way. */
+#define RESUMES_MAX 256
 /* Wrong tokens per connection: guessing costs a connection each. */
 #define WRONG_TOKENS_MAX 3
 #define DESTINATION_MAX  255 /* org.vmchannel.Broker, Moved */
@@ -419,14 +420,18 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* ---- the ended ones (status.c) ---------------------------------------- */
 
+/* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	struct stream_record *records;
 	size_t next, n;
+	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
-int status_init(struct status_ring *r);
-void status_done(struct status_ring *r);
+/* status_add() - whoever looks after a death within finds all of the record
+ * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
+/* status_newest() - the @n-th of those that are there, counted back */
+const struct stream_record *status_newest(const struct status_ring *r,
+					  size_t n);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
 /* status_find_token() - of a stream that ended before its program came */
@@ -594,6 +599,8 @@ void unfreeze(struct broker *b);
 void session_renew(struct broker *b, unsigned int explain);
 /* follow_up() - a handshake was completed: followers may come now */
 void follow_up(struct broker *b, uint64_t now_us);
+/* follow_fence() - a state has left: followers may look for their VM */
+void follow_fence(struct broker *b, const uint8_t save_id[TOKEN_LEN]);
 /* follow_sweep() - Return: does any wait? */
 bool follow_sweep(struct broker *b, uint64_t now_ms);
 /* stream_make_token() - the right to take it up elsewhere */
@@ -668,6 +675,11 @@ struct broker {
 	const char *life, *vmstate;
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
+	/* Frozen because a state has left, which may be taken up elsewhere;
+	 * counted from 1, 0: no. */
+	uint32_t fence, last_fence;
+	uint8_t saved_id[TOKEN_LEN];  /* of that state */
+	uint8_t loaded_id[TOKEN_LEN]; /* of the one that came here */
 	uint64_t moved_at_ms;
 	char destination[DESTINATION_MAX + 1];
 	struct vmc_session_config session_cfg;
@@ -702,7 +714,7 @@ struct broker {
 	struct channel *channels;
 	uint32_t n_channels; /* slots in use, from the front */
 
-	struct status_ring status;
+	struct status_ring *status;
 	struct event_ring events;
 	struct connect_server connect;
 	struct control_server control;

@@ -118,7 +118,7 @@ static enum state_result read_section(struct rd *r, struct state_section *ret,
 	    (ret->flags & ~STATE_SECTION_MUST) != 0 ||
 	    !skip_padding(r, ret->len))
 		return STATE_BAD;
-	if (ret->type > STATE_CHANNELS && (ret->flags & STATE_SECTION_MUST))
+	if (ret->type > STATE_SECTION_LAST && (ret->flags & STATE_SECTION_MUST))
 		return STATE_FUTURE;
 	return STATE_OK;
 }

@@ -4,7 +4,7 @@
  *
  * The container (header, table of sections, hash) is plain bytes in, plain
  * data out: the bus process uses it without a broker. Sections 1-6 are the
- * engine's, which sees nothing else; 16-19 are the broker's.
+ * engine's, which sees nothing else; 16-20 are the broker's.
  */
 #ifndef BROKER_STATE_H
 #define BROKER_STATE_H
@@ -36,6 +36,8 @@ enum state_section_type {
 	STATE_EARLY = 17,
 	STATE_DESCRIPTORS = 18,
 	STATE_CHANNELS = 19,
+	STATE_RECORDS = 20,
+	STATE_SECTION_LAST = STATE_RECORDS,
 };
 
 #define STATE_SECTION_MUST 1u /* flag: refuse the state if it is unknown */

@@ -262,6 +262,67 @@ static enum state_result read_channels(struct load *l)
 	return rd_done(&r) ? STATE_OK : STATE_BAD;
 }
 
+/* ---- how streams ended
+ * -------------------------------------------------------- */
+
+static bool read_ended(struct rd *r, struct stream_record *ret)
+{
+	const uint8_t *token;
+	uint8_t flags, name_len;
+	uint32_t reserved;
+
+	*ret = (struct stream_record){.state = RECORD_ENDED};
+	ret->number = rd_u64(r);
+	ret->bytes_in = rd_u64(r);
+	ret->bytes_out = rd_u64(r);
+	read_caller(r, &ret->caller);
+	ret->local_uid = rd_u32(r);
+	ret->reason = rd_u16(r);
+	flags = rd_u8(r);
+	name_len = rd_u8(r);
+	reserved = rd_u32(r);
+	token = rd_bytes(r, TOKEN_LEN);
+	if (!token || r->bad || reserved != 0 || flags & ~STATE_ENDED_FLAGS)
+		return false;
+	memcpy(ret->token, token, TOKEN_LEN);
+	ret->outgoing = flags & STATE_ENDED_OUTGOING;
+	ret->follow = flags & STATE_ENDED_FOLLOW;
+	return read_name(r, name_len, ret->channel);
+}
+
+static struct rd records_of(const struct load *l)
+{
+	const struct state_section *sec = state_section(&l->s, STATE_RECORDS);
+
+	return sec ? rd_init(sec->data, sec->len) : rd_init(NULL, 0);
+}
+
+static enum state_result read_records(struct load *l)
+{
+	struct rd r = records_of(l);
+
+	if (r.left > 0 && l->s.header.kind == STATE_MOVE)
+		return STATE_BAD;
+	for (unsigned int n = 0; r.left > 0; n++) {
+		struct stream_record rec;
+
+		if (n == STATUS_MAX || !read_ended(&r, &rec) ||
+		    rec.number == 0 || rec.number > l->last_number)
+			return STATE_BAD;
+	}
+	return STATE_OK;
+}
+
+/* They have been looked at. */
+static void take_records(struct load *l)
+{
+	struct rd r = records_of(l);
+	struct stream_record rec;
+
+	while (r.left > 0 && read_ended(&r, &rec))
+		status_add(l->b->status, &rec);
+}
+
 /* ---- descriptors
  * ------------------------------------------------------------- */
 
@@ -518,6 +579,7 @@ static void take_over(struct load *l)
 	}
 	arena_note_texts(b);
 	channels_advertise(b);
+	take_records(l);
 	take_fds(l);
 	for (uint32_t i = 0; i < l->n_recs; i++)
 		take_stream(l, &l->recs[i]);
@@ -546,10 +608,8 @@ static bool is_other_vm(const struct load *l)
 static enum state_result read_ours(struct load *l)
 {
 	static enum state_result (*const parts[])(struct load *) = {
-		read_broker,
-		read_early,
-		read_channels,
-		read_descriptors,
+		read_broker,  read_early,       read_channels,
+		read_records, read_descriptors,
 	};
 	enum state_result r = STATE_OK;
 
@@ -597,6 +657,7 @@ enum state_result broker_load(struct broker *b, const uint8_t *blob, size_t len,
 	if (b->n_streams == 0 && !b->up && !b->frozen)
 		r = load_all(&l, blob, len);
 	if (r == STATE_OK) {
+		memcpy(b->loaded_id, l.s.header.save_id, sizeof(b->loaded_id));
 		b->count.states_loaded++;
 		log_info("ev=state-loaded streams=%u", b->n_streams);
 	} else {

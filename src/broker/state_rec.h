@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state_rec.h - the layout of sections 16-19 (docs/continuity.md, section 3.1)
+ * state_rec.h - the layout of sections 16-20 (docs/continuity.md, section 3.1)
  */
 #ifndef BROKER_STATE_REC_H
 #define BROKER_STATE_REC_H
@@ -13,6 +13,7 @@
 #define STATE_HEAD_LEN  (2u * STATE_ID_TEXT + 24u)
 #define STATE_REC_LEN   80u
 #define STATE_FD_LEN    16u
+#define STATE_ENDED_LEN 64u /* of RECORDS: a record, then its padded name */
 #define STATE_CHAN_LEN  8u
 #define STATE_EARLY_MAX 16384u
 #define STATE_STREAMS   256u /* of the host's default configuration */
@@ -39,6 +40,12 @@ enum state_rec_flags {
 	STATE_REC_LOST = 32, /* its early bytes found no room */
 	STATE_REC_TX_STOPPED = 64,
 	STATE_REC_FLAGS = 127,
+};
+
+enum state_ended_flags {
+	STATE_ENDED_OUTGOING = 1,
+	STATE_ENDED_FOLLOW = 2,
+	STATE_ENDED_FLAGS = 3,
 };
 
 #endif /* BROKER_STATE_REC_H */

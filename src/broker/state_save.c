@@ -37,7 +37,8 @@ static struct wr begin(const struct save *s)
 }
 
 /* Header and padding of a section whose bytes are there. */
-static void end(struct save *s, struct wr w, unsigned int type)
+static void end_as(struct save *s, struct wr w, unsigned int type,
+		   unsigned int flags)
 {
 	size_t len = s->size - s->len - w.left - STATE_SECTION_LEN;
 	struct wr head = wr_init(s->buf + s->len, s->size - s->len);
@@ -49,10 +50,15 @@ static void end(struct save *s, struct wr w, unsigned int type)
 		return;
 	}
 	wr_u16(&head, (uint16_t)type);
-	wr_u16(&head, STATE_SECTION_MUST);
+	wr_u16(&head, (uint16_t)flags);
 	wr_u32(&head, (uint32_t)len);
 	s->len = s->size - w.left;
 	s->n_sections++;
+}
+
+static void end(struct save *s, struct wr w, unsigned int type)
+{
+	end_as(s, w, type, STATE_SECTION_MUST);
 }
 
 static void put_name(struct wr *w, const char *name, size_t len)
@@ -248,6 +254,55 @@ static void put_channels(struct save *s)
 	end(s, w, STATE_CHANNELS);
 }
 
+static size_t ended_size(const struct stream_record *r)
+{
+	return STATE_ENDED_LEN + ((strlen(r->channel) + 7u) & ~(size_t)7u);
+}
+
+static void put_ended(struct wr *w, const struct stream_record *r)
+{
+	size_t name_len = strlen(r->channel);
+
+	wr_u64(w, r->number);
+	wr_u64(w, r->bytes_in);
+	wr_u64(w, r->bytes_out);
+	put_caller(w, &r->caller);
+	wr_u32(w, r->local_uid);
+	wr_u16(w, r->reason);
+	wr_u8(w, (uint8_t)((r->outgoing ? STATE_ENDED_OUTGOING : 0) |
+			   (r->follow ? STATE_ENDED_FOLLOW : 0)));
+	wr_u8(w, (uint8_t)name_len);
+	wr_u32(w, 0);
+	wr_bytes(w, r->token, TOKEN_LEN);
+	put_name(w, r->channel, name_len);
+}
+
+/* The newest ones, as many as there is room for; a program that does not know
+ * the section can do without. */
+static void put_records(struct save *s)
+{
+	const struct status_ring *ring = s->b->status;
+	struct wr w = begin(s);
+	size_t room = w.left, n = 0;
+
+	for (; n < ring->n; n++) {
+		size_t size = ended_size(status_newest(ring, n));
+
+		if (size > room)
+			break;
+		room -= size;
+	}
+	if (w.bad || n == 0)
+		return;
+	while (n > 0) {
+		const struct stream_record *r = status_newest(ring, --n);
+
+		if (r->number != 0)
+			put_ended(&w, r);
+	}
+	end_as(s, w, STATE_RECORDS, 0);
+}
+
 /* ---- all of it
  * ---------------------------------------------------------------- */
 
@@ -285,6 +340,7 @@ static long put_all(struct save *s, const uint8_t save_id[STATE_ID_LEN])
 	if (s->kind == STATE_UPGRADE) {
 		put_descriptors(s);
 		put_channels(s);
+		put_records(s);
 	}
 	if (s->full)
 		return -ENOSPC;
@@ -325,6 +381,8 @@ long broker_save(struct broker *b, enum state_kind kind,
 		return put_nothing(&s);
 	s.len = STATE_HEADER_LEN + (size_t)n;
 	n = put_all(&s, save_id);
+	if (n > 0 && kind == STATE_MOVE)
+		follow_fence(b, save_id);
 	if (n_fds)
 		*n_fds = s.n_fds;
 	return n;

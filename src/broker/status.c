@@ -2,30 +2,28 @@
 /*
  * status.c - how the last streams ended
  */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "broker/internal.h"
-
-int status_init(struct status_ring *r)
-{
-	r->records = calloc(STATUS_MAX, sizeof(*r->records));
-	r->next = r->n = 0;
-	return r->records ? 0 : -ENOMEM;
-}
-
-void status_done(struct status_ring *r)
-{
-	free(r->records);
-	r->records = NULL;
-}
 
 void status_add(struct status_ring *r, const struct stream_record *rec)
 {
-	r->records[r->next] = *rec;
+	volatile uint64_t *number = &r->records[r->next].number;
+	struct stream_record unnumbered = *rec;
+
+	unnumbered.number = 0;
+	*number = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	r->records[r->next] = unnumbered;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*number = rec->number;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	r->next = (r->next + 1) % STATUS_MAX;
 	if (r->n < STATUS_MAX)
 		r->n++;
+}
+
+const struct stream_record *status_newest(const struct status_ring *r, size_t n)
+{
+	return &r->records[(r->next + STATUS_MAX - 1 - n) % STATUS_MAX];
 }
 
 const struct stream_record *status_find_token(const struct status_ring *r,
@@ -44,7 +42,7 @@ const struct stream_record *status_find_token(const struct status_ring *r,
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number)
 {
-	for (size_t i = 0; i < r->n; i++) {
+	for (size_t i = 0; number != 0 && i < r->n; i++) {
 		if (r->records[i].number == number)
 			return &r->records[i];
 	}

@@ -495,7 +495,7 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 		ev.stream.follow = true;
 		memcpy(ev.stream.token, st->token, TOKEN_LEN);
 	}
-	status_add(&b->status, &ev.stream);
+	status_add(b->status, &ev.stream);
 	if (was_open || st->state == STREAM_AWAITED)
 		broker_emit(b, &ev);
 	else if (st->outgoing)

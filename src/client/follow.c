@@ -54,6 +54,8 @@ enum verdict {
 	HAS_MOVED,
 };
 
+static void on_word(struct follow *f);
+
 static int ask_status(struct follow *f)
 {
 	uint64_t deadline =
@@ -78,15 +80,97 @@ static int ask_status(struct follow *f)
 	return r;
 }
 
+/* The end of file is of both ways: our program's bytes go nowhere, either. A
+ * command's two sockets end one by one. */
+static bool is_gone(const struct follow *f)
+{
+	struct pollfd p = {.fd = f->conn.out};
+
+	if (f->conn.out == f->conn.fd)
+		return f->hup;
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR);
+}
+
+/* What the broker says of the end, on the connection that it was asked on
+ * before: it is that broker, wherever its name leads by now. */
+static void await_end(struct follow *f, int ms)
+{
+	uint64_t deadline = client_deadline(ms);
+
+	while (watch_is_open(&f->watch) && watch_read(f, deadline))
+		on_word(f);
+}
+
+/* Does the broker tell by itself when the stream ends? */
+static bool is_watched(const struct follow *f)
+{
+	return watch_is_open(&f->watch) && f->watch.said != WATCH_NOTHING;
+}
+
 /* A broker that is gone, or knows nothing of the stream, may have gone with
- * the VM. */
+ * the VM. One that says that it is open, while our connection has ended, is
+ * not the one that we had. But a connection of which both ways were closed in
+ * order looks the same, and is not the end yet. */
 static enum verdict judge(struct follow *f)
 {
-	if (ask_status(f))
-		return HAS_MOVED;
-	if (f->last.state != VMC_STREAM_ENDED)
+	bool gone = is_gone(f);
+
+	if (gone)
+		await_end(f, f->out_end ? 0 : FOLLOW_ASK_MS);
+	if (gone && f->watch.said == WATCH_ENDED) {
+		f->last.state = VMC_STREAM_ENDED;
+		f->last.reason = f->watch.reason;
+	} else if (gone && f->out_end && is_watched(f)) {
 		return GOES_ON;
+	} else if (ask_status(f)) {
+		return HAS_MOVED;
+	}
+	if (f->last.state != VMC_STREAM_ENDED)
+		return gone && !f->out_end ? HAS_MOVED : GOES_ON;
 	return f->last.reason == VMC_REASON_MIGRATED ? HAS_MOVED : HAS_ENDED;
+}
+
+/* ---- moving --------------------------------------------------------------
+ */
+
+/* Nothing moves between us and the broker. */
+static bool is_still(const struct follow *f)
+{
+	return f->fenced || f->cut;
+}
+
+/* All that the fenced broker delivered is here. */
+static bool all_here(const struct follow *f)
+{
+	return f->fenced && f->received >= f->watch.delivered;
+}
+
+static void stop_search(struct follow *f)
+{
+	search_free(f->search);
+	f->search = NULL;
+}
+
+static void on_word(struct follow *f)
+{
+	if (f->cut || f->watch.said == WATCH_ENDED)
+		return;
+	/* Again fenced is another state that left. */
+	stop_search(f);
+	f->refused = 0;
+	f->fenced = f->watch.said == WATCH_FENCED;
+}
+
+/* Leave the broker behind: there is no other way than to where the VM is. */
+static void cut(struct follow *f)
+{
+	atomic_store(&f->rec->busy, true);
+	followed_leave(f->rec);
+	watch_end(f);
+	place_end(&f->conn, f->child, true);
+	f->child = 0;
+	f->cut = true;
+	f->cut_until_us = client_deadline(FOLLOW_MS);
 }
 
 /* Do both sides' numbers tell the same story? What the destination says of
@@ -118,32 +202,62 @@ static void go_on(struct follow *f, const struct follow_answer *a)
 		shutdown(f->conn.fd, SHUT_RD);
 }
 
-static void move(struct follow *f)
+/* The search has the connection to the new place in f->conn by now. */
+static void arrive(struct follow *f, const struct follow_answer *a)
 {
-	struct follow_answer a;
-	unsigned int reason;
+	unsigned int reason = 0;
 
-	atomic_store(&f->rec->busy, true);
-	followed_leave(f->rec);
-	place_end(&f->conn, f->child, true);
-	f->child = 0;
-	reason = follow_resume(f, &a);
-	if (reason == 0 && f->at.via && !keep_grow(&f->up, KEEP_BYTES_VIA))
+	stop_search(f);
+	watch_init(&f->watch);
+	f->fenced = f->cut = false;
+	if (f->at.via && !keep_grow(&f->up, KEEP_BYTES_VIA))
 		reason = VMC_REASON_LIMIT;
-	if (reason == 0 && !fits(f, &a))
+	if (reason == 0 && !fits(f, a))
 		reason = VMC_REASON_SESSION_LOST;
 	if (reason)
 		fail(f, reason);
 	else
-		go_on(f, &a);
+		go_on(f, a);
 	set_busy(f);
+}
+
+/* As long as the broker may go on, its refusal is what counts last. */
+static void look(struct follow *f, const struct pollfd *p)
+{
+	struct client_conn old = f->conn;
+	struct follow_answer a;
+	enum search_result r;
+	pid_t child = f->child;
+
+	if (!f->search && !f->refused && (f->cut || all_here(f)))
+		f->search = search_new();
+	else if (!f->search)
+		p = NULL;
+	if (!f->search) {
+		if (f->cut)
+			fail(f, f->refused ? f->refused : VMC_REASON_LIMIT);
+		return;
+	}
+	r = search_step(f->search, f, p, &a);
+	if (r == SEARCH_REFUSED)
+		stop_search(f);
+	if (r == SEARCH_FOUND && !f->cut) {
+		followed_leave(f->rec);
+		watch_end(f);
+		place_end(&old, child, true);
+	}
+	if (r == SEARCH_FOUND)
+		arrive(f, &a);
+	else if (f->cut &&
+		 (f->refused || client_deadline(0) >= f->cut_until_us))
+		fail(f, f->refused ? f->refused : VMC_REASON_TIMEOUT);
 }
 
 static void on_verdict(struct follow *f, enum verdict v)
 {
 	if (v == HAS_MOVED)
-		move(f);
-	else if (v == HAS_ENDED || f->hup)
+		cut(f);
+	else if (v == HAS_ENDED || (is_gone(f) && !is_watched(f)))
 		f->over = true;
 	else
 		f->in_end = true;
@@ -166,8 +280,9 @@ static bool make_room(struct follow *f)
 	}
 	if (f->down_len < f->down_cap)
 		return true;
-	/* Only what a broker left behind may need more. */
-	if (!f->hup || cap < FOLLOW_DOWN || cap > FOLLOW_DOWN_MAX)
+	/* Only what a broker leaves behind may need more. */
+	if (!(f->hup || f->fenced) || cap < FOLLOW_DOWN ||
+	    cap > FOLLOW_DOWN_MAX)
 		return false;
 	p = realloc(f->down, cap);
 	if (!p)
@@ -184,12 +299,48 @@ static void take(struct follow *f, size_t n)
 		f->down_len += n;
 }
 
+/* How much may be read: what comes behind a fence is not for us, unless the
+ * VM stays. */
+static size_t room(const struct follow *f)
+{
+	size_t n = f->down_cap - f->down_start - f->down_len;
+	uint64_t left = f->watch.delivered - f->received;
+
+	return f->fenced && left < n ? (size_t)left : n;
+}
+
+/* Both ways are closed. */
+static void check_hup(struct follow *f)
+{
+	struct pollfd p = {.fd = f->conn.fd};
+
+	if (poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR))
+		f->hup = true;
+}
+
+/* Nothing more comes, or nothing more that is for us. A broker that ends
+ * while its state has left leaves the stream to whoever has that. */
+static void at_end(struct follow *f)
+{
+	if (f->fenced && is_gone(f)) {
+		await_end(f, FOLLOW_ASK_MS);
+		if (f->fenced) {
+			cut(f);
+			return;
+		}
+	}
+	if (f->in_eof)
+		check_hup(f);
+	/* Or we closed that way ourselves. */
+	if (f->in_eof && (f->hup || !f->app_deaf))
+		on_verdict(f, judge(f));
+}
+
 static void read_broker(struct follow *f)
 {
-	while (!f->in_eof && make_room(f)) {
+	while (!f->in_eof && !all_here(f) && make_room(f)) {
 		uint8_t *to = f->down + f->down_start + f->down_len;
-		size_t room = f->down_cap - f->down_start - f->down_len;
-		ssize_t n = recv(f->conn.fd, to, room, quietly(0));
+		ssize_t n = recv(f->conn.fd, to, room(f), quietly(0));
 
 		if (n > 0) {
 			take(f, (size_t)n);
@@ -200,11 +351,11 @@ static void read_broker(struct follow *f)
 		if (n < 0 && is_again())
 			return;
 		f->in_eof = true;
-		/* Or we closed that way ourselves. */
-		if (f->hup || !f->app_deaf)
-			on_verdict(f, judge(f));
+		at_end(f);
 		return;
 	}
+	if (f->hup && all_here(f))
+		at_end(f);
 }
 
 /* ---- to the program -------------------------------------------------------
@@ -216,7 +367,7 @@ static void become_deaf(struct follow *f)
 {
 	f->app_deaf = true;
 	f->down_start = f->down_len = 0;
-	if (!f->over && f->conn.out == f->conn.fd)
+	if (!f->over && !f->cut && f->conn.out == f->conn.fd)
 		shutdown(f->conn.fd, SHUT_RD);
 }
 
@@ -284,7 +435,7 @@ static void write_broker(struct follow *f)
 	size_t len = keep_next(&f->up, &from);
 	ssize_t n = 0;
 
-	if (f->out_broken || f->out_end)
+	if (f->out_broken || f->out_end || is_still(f))
 		return;
 	if (len > 0)
 		n = send(f->conn.out, from, len, quietly(MSG_NOSIGNAL));
@@ -305,7 +456,9 @@ enum {
 	APP,
 	IN,
 	OUT,
-	N_POLL
+	WATCH,
+	SEARCH,
+	N_POLL = SEARCH + FOLLOW_TRIES
 };
 
 static short flag(bool want, short events)
@@ -313,27 +466,68 @@ static short flag(bool want, short events)
 	return (short)(want ? events : 0);
 }
 
+/* From and to the broker. */
+static void fill_broker(const struct follow *f, struct pollfd p[N_POLL])
+{
+	bool room = f->down_len < f->down_cap ||
+		    (f->fenced && f->down_cap < FOLLOW_DOWN_MAX);
+	bool unsent = f->up.sent < f->up.end && !f->out_broken && !f->out_end &&
+		      !f->fenced;
+	/* Two ways that we closed ourselves are no sign of the broker's. */
+	bool watch = f->in_eof && !(f->app_deaf && f->out_end) &&
+		     !(f->in_end && f->out_end && is_watched(f));
+
+	if (f->cut)
+		return;
+	if (!f->in_eof)
+		p[IN] = (struct pollfd){f->conn.fd,
+					flag(room && !all_here(f), POLLIN), 0};
+	if (watch || unsent)
+		p[OUT] = (struct pollfd){f->conn.out, flag(unsent, POLLOUT), 0};
+	p[WATCH].fd = f->watch.conn.fd;
+}
+
 static void fill(const struct follow *f, struct pollfd p[N_POLL])
 {
 	uint8_t *to;
-	bool room = f->down_len < f->down_cap;
 	bool from_app = !f->app_end && keep_room(&f->up, &to) > 0;
-	bool unsent = f->up.sent < f->up.end && !f->out_broken && !f->out_end;
-	/* Two ways that we closed ourselves are no sign of the broker's. */
-	bool watch = f->in_eof && !(f->app_deaf && f->out_end);
 	short app = (short)(flag(from_app, POLLIN) |
 			    flag(f->down_len > 0, POLLOUT));
 
+	for (unsigned int i = 0; i < N_POLL; i++)
+		p[i] = (struct pollfd){-1, POLLIN, 0};
 	p[APP] = (struct pollfd){app || !f->app_hup ? f->app : -1, app, 0};
-	p[IN] = (struct pollfd){f->in_eof ? -1 : f->conn.fd, flag(room, POLLIN),
-				0};
-	p[OUT] = (struct pollfd){watch || unsent ? f->conn.out : -1,
-				 flag(unsent, POLLOUT), 0};
+	fill_broker(f, p);
+	if (f->search)
+		search_fill(f->search, p + SEARCH);
 }
 
-static bool is_gone(const struct follow *f)
+static bool program_is_gone(const struct follow *f)
 {
-	return f->app_hup && f->app_end && (f->out_end || f->out_broken);
+	return f->app_hup && f->app_end && (f->out_end || f->out_broken) &&
+	       !is_still(f);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int wait_ms(const struct follow *f)
+{
+	uint64_t now = client_deadline(0), due = CLIENT_NEVER;
+
+	if (!f->cut)
+		due = watch_due(&f->watch);
+	if (f->search)
+		due = earlier(due, search_due(f->search));
+	if (f->cut)
+		due = earlier(due, f->cut_until_us);
+	if (program_is_gone(f))
+		due = earlier(due, client_deadline(EMPTY_STEP_MS));
+	if (due == CLIENT_NEVER)
+		return -1;
+	return due <= now ? 0 : (int)((due - now + 999u) / 1000u);
 }
 
 /* The program is gone and all that it sent is out: the connection can be
@@ -342,7 +536,7 @@ static void check_gone(struct follow *f)
 {
 	int left = 0;
 
-	if (!is_gone(f))
+	if (!program_is_gone(f))
 		return;
 	if (f->conn.out == f->conn.fd) {
 		f->over |= ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0;
@@ -353,17 +547,24 @@ static void check_gone(struct follow *f)
 	f->over |= client_deadline(0) >= f->give_up_us;
 }
 
-static void step(struct follow *f)
+/* Before anything is read or believed of a destination. */
+static void hear_watch(struct follow *f, const struct pollfd *p)
 {
-	struct pollfd p[N_POLL];
+	if (p->fd >= 0 && p->revents) {
+		if (watch_read(f, 0))
+			on_word(f);
+		/* There was no other sign to wait for. */
+		if (f->watch.said == WATCH_ENDED && f->in_eof && !f->cut)
+			at_end(f);
+	} else if (!f->cut && client_deadline(0) >= watch_due(&f->watch)) {
+		watch_begin(f);
+	}
+}
 
-	fill(f, p);
-	if (poll(p, N_POLL, is_gone(f) ? EMPTY_STEP_MS : -1) < 0)
+static void hear_broker(struct follow *f, const struct pollfd p[N_POLL])
+{
+	if (f->cut)
 		return;
-	if (p[APP].revents & (POLLHUP | POLLERR))
-		f->app_hup = true;
-	if (f->app_hup && !f->app_deaf && !f->passed)
-		become_deaf(f);
 	if (p[IN].revents & (POLLHUP | POLLERR))
 		f->hup = true;
 	if (p[IN].revents)
@@ -371,8 +572,25 @@ static void step(struct follow *f)
 	else if (f->in_eof && !(f->app_deaf && f->out_end) &&
 		 p[OUT].revents & (POLLHUP | POLLERR)) {
 		f->hup = true;
-		on_verdict(f, judge(f));
+		at_end(f);
 	}
+}
+
+static void step(struct follow *f)
+{
+	struct pollfd p[N_POLL];
+
+	fill(f, p);
+	if (poll(p, N_POLL, wait_ms(f)) < 0)
+		return;
+	if (p[APP].revents & (POLLHUP | POLLERR))
+		f->app_hup = true;
+	if (f->app_hup && !f->app_deaf && !f->passed)
+		become_deaf(f);
+	hear_watch(f, &p[WATCH]);
+	hear_broker(f, p);
+	if (!f->over && is_still(f))
+		look(f, f->search ? p + SEARCH : NULL);
 	if (f->over)
 		return;
 	write_app(f);
@@ -409,6 +627,8 @@ static void *run(void *data)
 	atomic_store(&f->rec->busy, false);
 	followed_leave(f->rec);
 	/* A broker that has said how it ended knows it from now on. */
+	stop_search(f);
+	watch_end(f);
 	place_end(&f->conn, f->child, false);
 	flush_app(f);
 	followed_end(f->rec, f->failed ? &f->last : NULL);
@@ -445,6 +665,7 @@ static int prepare(struct follow *f)
 	const int size = KEEP_SNDBUF;
 
 	f->give_up_us = CLIENT_NEVER;
+	watch_init(&f->watch);
 	place_init(&f->at, f->vm, false);
 	f->down_cap = FOLLOW_DOWN;
 	f->down = malloc(f->down_cap);

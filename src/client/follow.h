@@ -14,13 +14,25 @@
  *
  *	going     bytes both ways
  *	ended in  the broker has no more for us; the program may go on sending
+ *	fenced    the VM's state has left: nothing moves, and the VM is looked
+ *		  for where it may go; it may yet turn out to have stayed
+ *	cut       the broker is left behind, there is no way back
  *	over      what the program has not read yet is all there is to do
  *
  * An end of file can be the other side's orderly end, a reset, or the move.
- * The broker is asked which.
+ * The broker says which on a second connection, where it says of each fence,
+ * too; without that it is asked.
+ *
+ * While fenced the relay reads up to what the broker says it has delivered,
+ * and not a byte more: what came behind that would be of a history in which
+ * the VM stayed. A destination that answers Resume has the VM; a broker that
+ * says "serving" has it again. Whichever is heard first has the stream, and
+ * the other one sees its connection closed, with what lies in it.
  */
 #ifndef CLIENT_FOLLOW_H
 #define CLIENT_FOLLOW_H
+
+#include <poll.h>
 
 #include "client/conn.h"
 #include "client/followed.h"
@@ -31,8 +43,13 @@
 /* How long a stream waits to be taken up again: ssh and a busy host. The
  * destination has the same limit. */
 #define FOLLOW_MS 30000
-/* Between two tries at one place. */
-#define FOLLOW_TRY_MS 250
+/* Between two tries at one place: at first, doubling to the second; and when
+ * that has lasted FOLLOW_MS (a VM that stands still after a snapshot). */
+#define FOLLOW_TRY_MIN_MS  5
+#define FOLLOW_TRY_MS      250
+#define FOLLOW_TRY_LONG_MS 2000
+/* The named places, and the VM's own name: it may have come back. */
+#define FOLLOW_TRIES (PLACE_LIST_MAX + 1)
 /* The broker whose stream ended answers from memory, or is gone. */
 #define FOLLOW_ASK_MS     2000
 #define FOLLOW_ASK_VIA_MS 10000
@@ -41,6 +58,26 @@
  * unix socket holds less. */
 #define FOLLOW_DOWN     (64u * 1024u)
 #define FOLLOW_DOWN_MAX (2048u * 1024u)
+
+/* The second connection (follow_watch.c). */
+struct follow_watch {
+	struct client_conn conn; /* fd -1: none */
+	pid_t child;
+	bool never; /* it has said the last, or cannot be asked */
+	int again_ms;
+	uint64_t due_us; /* when to try (again) */
+	enum watch_said {
+		WATCH_NOTHING,
+		WATCH_SERVING,
+		WATCH_FENCED,
+		WATCH_ENDED,
+	} said;
+	uint64_t delivered; /* FENCED: R will be that */
+	char save[REPLY_TOKEN_SIZE];
+	unsigned int reason; /* ENDED */
+};
+
+struct search;
 
 struct follow {
 	struct followed *rec;
@@ -52,6 +89,11 @@ struct follow {
 	struct client_conn conn;
 	pid_t child;            /* command that carries the connection, or 0 */
 	struct vmc_status last; /* the broker's last answer */
+	struct follow_watch watch;
+	struct search *search; /* NULL: not looking */
+	bool fenced, cut;
+	unsigned int refused;  /* since the fence: a final refusal; 0: none */
+	uint64_t cut_until_us; /* then it is given up */
 
 	/* The program's end. */
 	int app;
@@ -93,13 +135,45 @@ struct follow_answer {
  */
 int follow_start(struct follow *f);
 
-/**
- * follow_resume() - take the stream up again, wherever it is (follow_move.c)
- *
- * f->conn, f->child and f->at are those of the new place then.
- *
- * Return: 0, or the reason why it is over.
+/* ---- follow_watch.c ------------------------------------------------------
  */
-unsigned int follow_resume(struct follow *f, struct follow_answer *ret);
+
+/* watch_init() - nothing was said, and it is due at once */
+void watch_init(struct follow_watch *w);
+/* watch_begin() - ask at f->at */
+void watch_begin(struct follow *f);
+/* watch_end() - hang up; what was said stays */
+void watch_end(struct follow *f);
+bool watch_is_open(const struct follow_watch *w);
+/* watch_due() - when to begin (again); CLIENT_NEVER */
+uint64_t watch_due(const struct follow_watch *w);
+/* watch_read() - one reply. Return: is there news? */
+bool watch_read(struct follow *f, uint64_t deadline);
+
+/* ---- follow_move.c -------------------------------------------------------
+ */
+
+/* search_new() - look for the stream, wherever it is; NULL: no memory */
+struct search *search_new(void);
+/* search_free() - hang up wherever it waits; NULL is allowed */
+void search_free(struct search *s);
+/* search_due() - when to do something unasked */
+uint64_t search_due(const struct search *s);
+/* search_fill() - what to wait for. Return: how many of FOLLOW_TRIES */
+unsigned int search_fill(const struct search *s, struct pollfd *p);
+
+enum search_result {
+	SEARCH_GOES_ON,
+	SEARCH_FOUND,   /* f->conn, f->child and f->at are of the new place */
+	SEARCH_REFUSED, /* f->refused says why, for good */
+};
+
+/**
+ * search_step() - after waiting
+ * @p: as search_fill() gave it, with what poll() said
+ */
+enum search_result search_step(struct search *s, struct follow *f,
+			       const struct pollfd *p,
+			       struct follow_answer *ret);
 
 #endif /* CLIENT_FOLLOW_H */

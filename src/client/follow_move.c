@@ -8,9 +8,6 @@
 #include "client/fields.h"
 #include "client/follow.h"
 
-/* The named places, and the VM's own name: it may have come back. */
-#define N_TRIES (PLACE_LIST_MAX + 1)
-
 /* One place. All are tried side by side: one that waits for its VM must not
  * hold up the others. */
 struct attempt {
@@ -18,15 +15,13 @@ struct attempt {
 	struct client_conn conn;
 	pid_t child;
 	bool waiting;     /* a call is out */
+	int again_ms;     /* after the next failure */
 	uint64_t next_us; /* else: when to try (again) */
 };
 
 struct search {
-	struct follow *f;
-	uint64_t deadline;
-	struct attempt v[N_TRIES];
-	struct attempt *found;
-	unsigned int reason; /* final refusal */
+	uint64_t long_us; /* from then on there is no hurry */
+	struct attempt v[FOLLOW_TRIES];
 };
 
 static uint64_t in_ms(int ms)
@@ -34,58 +29,99 @@ static uint64_t in_ms(int ms)
 	return client_deadline(ms);
 }
 
-static void stop(struct attempt *a, bool now)
+struct search *search_new(void)
 {
-	if (!a->waiting)
-		return;
-	place_end(&a->conn, a->child, now);
+	struct search *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->long_us = in_ms(FOLLOW_MS);
+	for (unsigned int i = 0; i < FOLLOW_TRIES; i++)
+		s->v[i].again_ms = FOLLOW_TRY_MIN_MS;
+	return s;
+}
+
+static void try_later(const struct search *s, struct attempt *a)
+{
+	bool is_long = in_ms(0) >= s->long_us;
+
+	a->next_us = in_ms(is_long ? FOLLOW_TRY_LONG_MS : a->again_ms);
+	a->again_ms *= 2;
+	if (a->again_ms > FOLLOW_TRY_MS)
+		a->again_ms = FOLLOW_TRY_MS;
+}
+
+static void stop(const struct search *s, struct attempt *a)
+{
+	place_end(&a->conn, a->child, true);
 	a->waiting = false;
-	a->next_us = in_ms(FOLLOW_TRY_MS);
+	try_later(s, a);
+}
+
+void search_free(struct search *s)
+{
+	for (unsigned int i = 0; s && i < FOLLOW_TRIES; i++)
+		if (s->v[i].waiting)
+			stop(s, &s->v[i]);
+	free(s);
+}
+
+static void set_place(struct attempt *a, const struct place *p)
+{
+	if (p->via == a->place.via && strcmp(p->text, a->place.text) == 0)
+		return;
+	a->place = *p;
+	a->again_ms = FOLLOW_TRY_MIN_MS;
+	a->next_us = 0;
 }
 
 /* The list may change while we search: that is how an operator helps. */
-static void refresh(struct search *s)
+static void refresh(struct search *s, const char *vm)
 {
+	static const struct place none;
 	struct place_list list;
+	struct place own;
 
-	place_list_of(s->f->vm, &list);
-	for (unsigned int i = 0; i < PLACE_LIST_MAX; i++) {
-		struct attempt *a = &s->v[i];
-
-		if (a->waiting)
-			continue;
-		if (i < list.n)
-			a->place = list.v[i];
-		else
-			a->place.text[0] = '\0';
-	}
+	place_list_of(vm, &list);
+	for (unsigned int i = 0; i < PLACE_LIST_MAX; i++)
+		if (!s->v[i].waiting)
+			set_place(&s->v[i], i < list.n ? &list.v[i] : &none);
+	place_init(&own, vm, false);
+	set_place(&s->v[PLACE_LIST_MAX], &own);
 }
 
 /* The broker compares it with what came in the state. A caller that found the
  * difference itself could only close, and that is an end in order. */
 static json_t *what_we_have(const struct follow *f)
 {
-	return json_pack("{s:s,s:I,s:b,s:I,s:b,s:I}", "token", f->token,
-			 "received", (json_int_t)f->received, "received_end",
-			 f->in_end, "sent", (json_int_t)f->up.sent, "sent_end",
-			 f->out_end, "kept", (json_int_t)keep_first(&f->up));
+	json_t *o =
+		json_pack("{s:s,s:I,s:b,s:I,s:b,s:I}", "token", f->token,
+			  "received", (json_int_t)f->received, "received_end",
+			  f->in_end, "sent", (json_int_t)f->up.sent, "sent_end",
+			  f->out_end, "kept", (json_int_t)keep_sure(&f->up));
+
+	/* As long as it may be that the VM stays. */
+	if (o && !f->cut)
+		json_object_set_new(o, "save", json_string(f->watch.save));
+	return o;
 }
 
-static void begin(struct search *s, struct attempt *a)
+static void begin(const struct search *s, struct attempt *a,
+		  const struct follow *f)
 {
-	struct follow *f = s->f;
 	uint64_t deadline = in_ms(FOLLOW_TRY_MS);
 	int r = place_dial(&a->conn, &a->place, f->vm, f->channel, deadline,
 			   &a->child);
 
-	a->next_us = in_ms(FOLLOW_TRY_MS);
-	if (r)
+	if (r) {
+		try_later(s, a);
 		return;
+	}
 	a->waiting = true;
 	r = client_send_call(&a->conn, BROKER "Resume", what_we_have(f),
 			     CLIENT_UPGRADE, deadline);
 	if (r)
-		stop(a, true);
+		stop(s, a);
 }
 
 static bool read_answer(const json_t *o, struct follow_answer *ret)
@@ -98,81 +134,101 @@ static bool read_answer(const json_t *o, struct follow_answer *ret)
 }
 
 /* Some refusals are final; others may be of a place that is not the one, or
- * not yet. */
-static void refused(struct search *s, const struct varlink_msg *m)
+ * not yet, or that the VM has left again. */
+static unsigned int refusal(const struct varlink_msg *m)
 {
+	unsigned int reason = 0;
+
 	if (strcmp(m->error, BROKER "Denied") == 0)
-		s->reason = VMC_REASON_DENIED;
+		reason = VMC_REASON_DENIED;
 	else if (strcmp(m->error, BROKER "Refused") == 0)
-		s->reason = fields_reason(fields_text(m->parameters, "reason"));
+		reason = fields_reason(fields_text(m->parameters, "reason"));
+	return reason == VMC_REASON_MIGRATED ? 0 : reason;
 }
 
-static void take_reply(struct search *s, struct attempt *a,
-		       struct follow_answer *ret)
+static enum search_result take_reply(const struct search *s, struct attempt *a,
+				     struct follow *f,
+				     struct follow_answer *ret)
 {
+	enum search_result result = SEARCH_GOES_ON;
 	struct varlink_msg m;
 	int r = client_recv(&a->conn, &m, in_ms(0));
 
 	if (r == -ETIMEDOUT)
-		return; /* a part of it */
+		return SEARCH_GOES_ON; /* a part of it */
 	if (r) {
-		stop(a, true);
-		return;
+		stop(s, a);
+		return SEARCH_GOES_ON;
 	}
 	if (m.error[0] != '\0')
-		refused(s, &m);
+		f->refused = refusal(&m);
 	else if (read_answer(m.parameters, ret))
-		s->found = a;
+		result = SEARCH_FOUND;
 	else /* it has the stream, and cannot be talked with */
-		s->reason = VMC_REASON_PROTOCOL;
+		f->refused = VMC_REASON_PROTOCOL;
 	varlink_msg_done(&m);
-	if (s->found != a)
-		stop(a, true);
+	if (result == SEARCH_FOUND)
+		return result;
+	stop(s, a);
+	return f->refused ? SEARCH_REFUSED : SEARCH_GOES_ON;
 }
 
-static void begin_due(struct search *s)
+uint64_t search_due(const struct search *s)
+{
+	/* The list of places is looked at as often as that. */
+	uint64_t due = in_ms(FOLLOW_TRY_MS);
+
+	for (unsigned int i = 0; i < FOLLOW_TRIES; i++) {
+		const struct attempt *a = &s->v[i];
+
+		if (!a->waiting && a->place.text[0] != '\0' && a->next_us < due)
+			due = a->next_us;
+	}
+	return due;
+}
+
+unsigned int search_fill(const struct search *s, struct pollfd *p)
+{
+	for (unsigned int i = 0; i < FOLLOW_TRIES; i++)
+		p[i] = (struct pollfd){s->v[i].waiting ? s->v[i].conn.fd : -1,
+				       POLLIN, 0};
+	return FOLLOW_TRIES;
+}
+
+static void begin_due(struct search *s, const struct follow *f)
 {
 	uint64_t now = in_ms(0);
 
-	for (unsigned int i = 0; i < N_TRIES; i++) {
+	for (unsigned int i = 0; i < FOLLOW_TRIES; i++) {
 		struct attempt *a = &s->v[i];
 
 		if (!a->waiting && a->place.text[0] != '\0' &&
 		    a->next_us <= now)
-			begin(s, a);
+			begin(s, a, f);
 	}
 }
 
-static void step(struct search *s, struct follow_answer *ret)
+enum search_result search_step(struct search *s, struct follow *f,
+			       const struct pollfd *p,
+			       struct follow_answer *ret)
 {
-	struct pollfd p[N_TRIES];
+	for (unsigned int i = 0; p && i < FOLLOW_TRIES; i++) {
+		struct attempt *a = &s->v[i];
+		enum search_result r;
 
-	refresh(s);
-	begin_due(s);
-	for (unsigned int i = 0; i < N_TRIES; i++)
-		p[i] = (struct pollfd){s->v[i].waiting ? s->v[i].conn.fd : -1,
-				       POLLIN, 0};
-	if (poll(p, N_TRIES, FOLLOW_TRY_MS) <= 0)
-		return;
-	for (unsigned int i = 0; i < N_TRIES && !s->found; i++)
-		if (p[i].revents)
-			take_reply(s, &s->v[i], ret);
-}
-
-unsigned int follow_resume(struct follow *f, struct follow_answer *ret)
-{
-	struct search s = {.f = f, .deadline = in_ms(FOLLOW_MS)};
-
-	place_init(&s.v[N_TRIES - 1].place, f->vm, false);
-	while (!s.found && s.reason == 0 && in_ms(0) < s.deadline)
-		step(&s, ret);
-	for (unsigned int i = 0; i < N_TRIES; i++)
-		if (&s.v[i] != s.found)
-			stop(&s.v[i], true);
-	if (!s.found)
-		return s.reason ? s.reason : VMC_REASON_TIMEOUT;
-	f->conn = s.found->conn;
-	f->child = s.found->child;
-	f->at = s.found->place;
-	return 0;
+		if (p[i].fd < 0 || !p[i].revents)
+			continue;
+		r = take_reply(s, a, f, ret);
+		if (r == SEARCH_FOUND) {
+			f->conn = a->conn;
+			f->child = a->child;
+			f->at = a->place;
+			a->waiting = false;
+		}
+		if (r != SEARCH_GOES_ON)
+			return r;
+	}
+	refresh(s, f->vm);
+	begin_due(s, f);
+	return SEARCH_GOES_ON;
 }

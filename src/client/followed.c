@@ -29,6 +29,14 @@ static void after_fork(void)
 	pthread_mutex_unlock(&lock);
 }
 
+static void close_both(int fd, int out)
+{
+	if (fd >= 0)
+		close(fd);
+	if (out >= 0 && out != fd)
+		close(out);
+}
+
 /* The threads are not here. Their descriptors must not be, either: an end of
  * file would not arrive as long as this process has copies. */
 static void in_child(void)
@@ -37,10 +45,8 @@ static void in_child(void)
 		if (!r->live)
 			continue;
 		close(r->app);
-		if (r->fd >= 0)
-			close(r->fd);
-		if (r->out >= 0 && r->out != r->fd)
-			close(r->out);
+		close_both(r->fd, r->out);
+		close_both(r->watch_fd, r->watch_out);
 		r->live = false;
 	}
 	after_fork();
@@ -68,6 +74,7 @@ struct followed *followed_new(const char *vm, const char *id, int app,
 	r->app = app;
 	r->fd = c->fd;
 	r->out = c->out;
+	r->watch_fd = r->watch_out = -1;
 	pthread_mutex_lock(&lock);
 	r->next = list;
 	list = r;
@@ -79,6 +86,14 @@ void followed_leave(struct followed *r)
 {
 	pthread_mutex_lock(&lock);
 	r->fd = r->out = -1;
+	pthread_mutex_unlock(&lock);
+}
+
+void followed_watch(struct followed *r, const struct client_conn *c)
+{
+	pthread_mutex_lock(&lock);
+	r->watch_fd = c ? c->fd : -1;
+	r->watch_out = c ? c->out : -1;
 	pthread_mutex_unlock(&lock);
 }
 

@@ -28,6 +28,7 @@ struct followed {
 	struct vmc_status status;
 	/* Of the relay, to be closed in a child after fork(); or -1. */
 	int app, fd, out;
+	int watch_fd, watch_out;
 	/* Bytes of the program are in the relay's memory. */
 	atomic_bool busy;
 };
@@ -37,6 +38,8 @@ struct followed *followed_new(const char *vm, const char *id, int app,
 			      const struct client_conn *c);
 /* followed_leave() - its connection will be closed now */
 void followed_leave(struct followed *r);
+/* followed_watch() - that is its second connection now; NULL: it has none */
+void followed_watch(struct followed *r, const struct client_conn *c);
 /* followed_at() - it goes on there, on @c */
 void followed_at(struct followed *r, const struct place *at,
 		 const struct client_conn *c);

@@ -80,6 +80,13 @@ uint64_t keep_first(const struct keep *k)
 	return k->end > k->size ? k->end - k->size : 0;
 }
 
+uint64_t keep_sure(const struct keep *k)
+{
+	uint64_t ahead = k->sent + KEEP_AHEAD;
+
+	return ahead > k->size ? ahead - k->size : 0;
+}
+
 bool keep_rewind(struct keep *k, uint64_t at)
 {
 	if (at > k->sent || at < keep_first(k))

@@ -44,6 +44,10 @@ void keep_sent(struct keep *k, size_t len);
 /* keep_first() - number of the oldest byte that can be sent again */
 uint64_t keep_first(const struct keep *k);
 
+/* keep_sure() - number of the oldest one that can be sent again whatever is
+ * read ahead meanwhile */
+uint64_t keep_sure(const struct keep *k);
+
 /* keep_rewind() - send again from number @at; false: it was never sent, or it
  * is not there any more */
 bool keep_rewind(struct keep *k, uint64_t at);

@@ -28,10 +28,13 @@
 
 #include "host/bus_ipc.h"
 
-/* A lost state costs all streams, a late one only downtime. Load is the same
- * for the same reason. */
-#define BUS_SAVE_MS 200u
-#define BUS_LOAD_MS 200u
+/* A lost state costs all streams, a late one only downtime, and VMs move away
+ * from hosts that are too busy: there, a worker that does well has answered
+ * after 200 ms and more. One that hangs for longer has lost its streams anyway.
+ * QEMU's own patience ends after 25 s. Load is the same for the same reason: a
+ * guest that runs before the worker took the state begins a new session. */
+#define BUS_SAVE_MS 5000u
+#define BUS_LOAD_MS 5000u
 /* Workers that are offered a state; one that kills two is not tried again. */
 #define BUS_LOAD_TRIES 2u
 /* Messages of QEMU handled per wake-up; then the worker and time. */

@@ -202,9 +202,7 @@ static bool config_fits(const struct vmc_session_config *a,
 {
 	return a->role == b->role && a->max_streams == b->max_streams &&
 	       a->max_names == b->max_names && a->max_frame == b->max_frame &&
-	       a->rx_pool == b->rx_pool &&
-	       a->initial_window == b->initial_window &&
-	       a->max_window == b->max_window &&
+	       a->rx_pool == b->rx_pool && a->max_window == b->max_window &&
 	       a->inflight_bytes == b->inflight_bytes &&
 	       a->inflight_charge == b->inflight_charge &&
 	       a->inflight_writes == b->inflight_writes;
@@ -235,6 +233,7 @@ int vmc_session_adopt(struct vmc_session **ret, void *mem, size_t size,
 	struct vmc_session *s = mem;
 	size_t need = vmc_session_size(cfg);
 	struct layout at;
+	uint32_t initial_window;
 	uint64_t instance;
 
 	if (!need || size < need || (uintptr_t)mem % 64)
@@ -243,11 +242,15 @@ int vmc_session_adopt(struct vmc_session **ret, void *mem, size_t size,
 	if (s->build != session_build() || !config_fits(&s->cfg, cfg) ||
 	    memcmp(&at, &s->at, sizeof(at)) != 0)
 		return VMC_ERR_BLOB;
-	if (!block_fits(s) || vmc_session_check(s))
+	if (!window_fits(cfg, s->cfg.initial_window) || !block_fits(s) ||
+	    vmc_session_check(s))
 		return VMC_ERR_BLOB;
+	/* What the peer was told. */
 	instance = s->cfg.instance;
+	initial_window = s->cfg.initial_window;
 	s->cfg = *cfg;
 	s->cfg.instance = instance;
+	s->cfg.initial_window = initial_window;
 	forget_process(s, now);
 	*ret = s;
 	return 0;

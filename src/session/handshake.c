@@ -267,18 +267,17 @@ void explain_done(struct vmc_session *s)
 		s->explain = 0;
 }
 
+bool explain_valid(unsigned int reason)
+{
+	return reason == VMC_REASON_ROLLBACK || reason == VMC_REASON_CLONED ||
+	       reason == VMC_REASON_MIGRATED ||
+	       reason == VMC_REASON_DAEMON_LOST;
+}
+
 /* @reason, or what the peer has to say about it. */
 static unsigned int explained_by(const struct hello *peer, unsigned int reason)
 {
-	switch (peer->explain) {
-	case VMC_REASON_ROLLBACK:
-	case VMC_REASON_CLONED:
-	case VMC_REASON_MIGRATED:
-	case VMC_REASON_DAEMON_LOST:
-		return peer->explain;
-	default:
-		return reason;
-	}
+	return explain_valid(peer->explain) ? peer->explain : reason;
 }
 
 /* Why a session that was there cannot go on. */

@@ -390,6 +390,8 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b)
 /* ---- layout.c ---------------------------------------------------------- */
 
 bool config_valid(const struct vmc_session_config *cfg);
+/* Can every stream begin with @initial bytes of credit? */
+bool window_fits(const struct vmc_session_config *cfg, uint32_t initial);
 void layout_compute(struct layout *ret, const struct vmc_session_config *cfg);
 
 /* ---- tx.c -------------------------------------------------------------- */
@@ -484,6 +486,8 @@ void hello_make(const struct vmc_session *s, struct hello *ret, uint8_t kind);
 bool pipe_has_room(const struct vmc_session *s);
 /* The peer is up as well: it has heard what was to be explained. */
 void explain_done(struct vmc_session *s);
+/* Is that something a peer may be told as the cause of a new session? */
+bool explain_valid(unsigned int reason);
 void session_down(struct vmc_session *s, unsigned int reason, uint64_t now);
 void session_forget(struct vmc_session *s, unsigned int reason);
 void handshake_tick(struct vmc_session *s, uint64_t now);

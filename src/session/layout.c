@@ -69,6 +69,12 @@ static bool within(uint64_t v, uint64_t min, uint64_t max)
 	return v >= min && v <= max;
 }
 
+bool window_fits(const struct vmc_session_config *c, uint32_t initial)
+{
+	return within(initial, 1, c->max_window) &&
+	       (uint64_t)c->max_streams * initial <= c->rx_pool;
+}
+
 bool config_valid(const struct vmc_session_config *c)
 {
 	return c->role <= VMC_ROLE_GUEST &&
@@ -76,9 +82,8 @@ bool config_valid(const struct vmc_session_config *c)
 	       within(c->max_names, 1, VMC_MAX_NAMES) &&
 	       within(c->max_frame, VMC_MIN_FRAME, VMC_MAX_FRAME) &&
 	       within(c->rx_pool, 1, VMC_MAX_POOL) &&
-	       within(c->initial_window, 1, VMC_MAX_WINDOW) &&
-	       within(c->max_window, c->initial_window, VMC_MAX_WINDOW) &&
-	       (uint64_t)c->max_streams * c->initial_window <= c->rx_pool &&
+	       within(c->max_window, 1, VMC_MAX_WINDOW) &&
+	       window_fits(c, c->initial_window) &&
 	       within(c->inflight_bytes, 1, VMC_MAX_INFLIGHT) &&
 	       within(c->inflight_charge,
 		      tx_charge(c->max_frame) + CONTROL_CHARGE +

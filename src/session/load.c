@@ -96,7 +96,8 @@ static int session_fits(const struct vmc_session *s)
 		return VMC_ERR_FUTURE;
 	if (s->version < s->cfg.version_min ||
 	    s->max_frame > s->cfg.max_frame ||
-	    s->tx_next - s->tx_first > s->at.n_frames)
+	    s->tx_next - s->tx_first > s->at.n_frames ||
+	    !window_fits(&s->cfg, s->cfg.initial_window))
 		return VMC_ERR_LIMIT;
 	return 0;
 }
@@ -105,11 +106,11 @@ static int get_session(struct vmc_session *s, struct rd r)
 {
 	static const uint8_t none[sizeof(s->session_id)];
 	uint8_t role = rd_u8(&r);
-	uint16_t reserved;
+	uint32_t reserved;
 	const uint8_t *id;
 
 	s->version = rd_u8(&r);
-	reserved = rd_u16(&r);
+	s->explain = rd_u16(&r);
 	s->epoch = rd_u32(&r);
 	s->attach_no = rd_u32(&r);
 	s->max_frame = rd_u32(&r);
@@ -129,12 +130,18 @@ static int get_session(struct vmc_session *s, struct rd r)
 	s->tx_next = rd_u64(&r);
 	s->tx_digest_first = rd_u64(&r);
 	s->tx_digest = rd_u64(&r);
+	s->cfg.initial_window = rd_u32(&r);
+	reserved = rd_u32(&r);
 	if (!id || !rd_done(&r) || reserved || role != s->cfg.role ||
 	    !memcmp(id, none, sizeof(none)) || !s->epoch || !s->version ||
 	    s->max_frame < VMC_MIN_FRAME || s->max_frame > VMC_MAX_FRAME ||
-	    !ids_valid(s) || !numbers_valid(s) || !peer_valid(s))
+	    !ids_valid(s) || !numbers_valid(s) || !peer_valid(s) ||
+	    (s->explain && !explain_valid(s->explain)) ||
+	    !s->cfg.initial_window || s->cfg.initial_window > VMC_MAX_WINDOW)
 		return VMC_ERR_BLOB;
 	memcpy(s->session_id, id, sizeof(s->session_id));
+	/* The peer goes by the window that it was told, not by our own. */
+	s->pool_granted = s->cfg.max_streams * s->cfg.initial_window;
 	return session_fits(s);
 }
 

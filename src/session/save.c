@@ -43,7 +43,7 @@ static void put_session(const struct vmc_session *s, struct wr *w)
 {
 	wr_u8(w, (uint8_t)s->cfg.role);
 	wr_u8(w, (uint8_t)s->version);
-	wr_u16(w, 0);
+	wr_u16(w, s->explain);
 	wr_u32(w, s->epoch);
 	wr_u32(w, s->attach_no);
 	wr_u32(w, s->max_frame);
@@ -63,6 +63,8 @@ static void put_session(const struct vmc_session *s, struct wr *w)
 	wr_u64(w, s->tx_next);
 	wr_u64(w, s->tx_digest_first);
 	wr_u64(w, s->tx_digest);
+	wr_u32(w, s->cfg.initial_window);
+	wr_u32(w, 0);
 }
 
 /* ---- streams ------------------------------------------------------------ */

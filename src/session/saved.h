@@ -28,7 +28,7 @@ enum saved_type {
 
 /* Bytes of each. */
 #define SAVED_HEADER_LEN  8u
-#define SAVED_SESSION_LEN 128u
+#define SAVED_SESSION_LEN 136u
 #define SAVED_STREAM_LEN  120u /* and a name, if its OPEN is not built */
 #define SAVED_FRAME_LEN   16u  /* and the payload */
 #define SAVED_NAME_LEN    (8u + VMC_NAME_MAX)

@@ -129,6 +129,7 @@ class Bench:
         self.procs = []
         self.daemon = self.agent = None
         self.command_path = VMCHANNELD
+        self.through, self.pass_fds = [], []  # what starts vmchanneld
 
     def put(self, name, text):
         with open(f"{self.config}/{name}", "w", encoding="utf-8") as f:
@@ -143,8 +144,10 @@ class Bench:
     def start(self, *more, link=True, **popen):
         r, w = os.pipe()
         self.daemon = subprocess.Popen(
-            self.command("--ready-fd", str(w), *more, link=link),
-            stderr=self.log, pass_fds=[w, *popen.pop("pass_fds", [])], **popen)
+            self.through + self.command("--ready-fd", str(w), *more,
+                                        link=link),
+            stderr=self.log,
+            pass_fds=[w, *self.pass_fds, *popen.pop("pass_fds", [])], **popen)
         os.close(w)
         with os.fdopen(r, "rb") as f:
             line = f.readline()

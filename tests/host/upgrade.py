@@ -188,6 +188,36 @@ def half_closed_and_unread(b):
 
 
 @test
+def how_streams_ended_is_remembered(b):
+    """Those that ended before it can be asked for after it, by both ways in
+    which the answer can be wanted: by id, and by who opened them."""
+    path = start(b)
+    lis = vmc.Listener(b.guest, "org.test.over")
+    wait_channel(b.host, "org.test.over")
+    ids = []
+    for n in range(5):
+        mine, ident, theirs, _ = vmc.join(b.host, lis)
+        mine.sendall(b"x" * n)
+        mine.shutdown(socket.SHUT_WR)
+        vmc.read_all(theirs)
+        theirs.sendall(b"y" * 2 * n)
+        theirs.close()
+        vmc.read_all(mine)
+        mine.close()
+        ids.append(ident)
+    before = [ended(b.host, i) for i in ids]
+    for _ in range(2):  # and handed on again
+        install(path)
+        upgrade(b)
+    for i, was in zip(ids, before):
+        now = vmc.call(b.host, "StreamStatus", id=i)["stream"]
+        equal(now, was)
+        equal(now["reason"], "ok")
+    lis.close()
+    equal(b.end(), 0)
+
+
+@test
 def by_method(b):
     path = start(b)
     old = b.worker()

@@ -497,7 +497,8 @@ def two_from_one_file(w):
     s.close()
     for name, bus in (("dst", b2), ("src", b1)):
         q = w.qemu(name, "-incoming", f"exec:cat {w.top}/image", bus=bus.path)
-        q.wait("RESUME")
+        # Its event may be over before anybody listens.
+        wait_for(lambda q=q: q.status() == "running", 60)
         equal(bus.loaded, saved)
 
 
@@ -698,7 +699,7 @@ def upgraded_around_it(w):
 
 
 @test
-def stopped_worker_delays_it_by_a_fifth_of_a_second(w):
+def stopped_worker_delays_it_and_no_more(w):
     a = w.keep(Daemon(w, "src"))
     s = w.qemu("src", bus=a.bus)
     worker = a.children("--worker")[0]

@@ -63,14 +63,17 @@ def listening(path):
 
 
 class Worker:
-    def __init__(self, top, *more):
+    def __init__(self, top, *more, state=None):
+        """@state: memory that a predecessor has written."""
+        self.state = memory("state", MIB) if state is None else os.dup(state)
+        self.given = []  # kind, cookie, descriptor
         self.log = open(f"{top}/log", "w+", encoding="utf-8")
         self.dir, self.bus = top, None
         self.pair, theirs = pair()
         socks = [theirs, listening(f"{top}/control"),
                  listening(f"{top}/connect")]
         fds = [s.fileno() for s in socks]
-        fds += [memory("state", MIB), memory("arena", 8 * MIB)]
+        fds += [self.state, memory("arena", 8 * MIB)]
 
         def place():
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in fds]
@@ -81,12 +84,12 @@ class Worker:
             preexec_fn=place, close_fds=False, stderr=self.log)
         for s in socks:
             s.close()
-        for fd in fds[3:]:
-            os.close(fd)
+        os.close(fds[4])
         self.hear("IPC_READY")
         self.say("IPC_CONFIG", struct.pack("<iI", 0, 4), self.blob())
         life = "LIFE_INCOMING" if "--incoming" in more else "LIFE_SERVING"
-        self.say("IPC_LIFE", struct.pack("<i", LIFE[life]))
+        if "--adopt" not in more:
+            self.say("IPC_LIFE", struct.pack("<i", LIFE[life]))
         self.memory = memory("vmstate", 2 * MIB)
 
     @staticmethod
@@ -109,9 +112,16 @@ class Worker:
             data, fds, _, _ = socket.recv_fds(self.pair, 512, 1)
             assert data, "the worker has ended: " + self.said()
             for fd in fds:
-                os.close(fd)
+                self.keep(data, fd)
             if struct.unpack_from("<H", data)[0] == IPC[kind]:
                 return data[2:]
+
+    def keep(self, data, fd):
+        if struct.unpack_from("<H", data)[0] != IPC["IPC_GIVE"]:
+            os.close(fd)
+            return
+        cookie, kind = struct.unpack_from("<Qi", data, 2)
+        self.given.append((kind, cookie, fd))
 
     def join_bus(self, fd=None):
         """As the supervisor does it: the memory is in it before anybody else
@@ -157,7 +167,8 @@ class Worker:
                 s.close()
         self.proc.kill()
         self.proc.wait()
-        os.close(self.memory)
+        for fd in (self.memory, self.state, *(fd for _, _, fd in self.given)):
+            os.close(fd)
         self.log.close()
 
 
@@ -297,6 +308,110 @@ def save_while_held(w):
     kind, _, size, ident = w.bus_hear()
     equal((kind, ident), (BUS["BUS_SAVED"], b"h" * 16))
     wait_life(w, "LIFE_FENCED")
+    w.lives()
+
+
+# ---- states of other versions (docs/continuity.md, section 3.1) ----------------
+
+M64 = (1 << 64) - 1
+P1, P2, P3, P4, P5 = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F,
+                      0x165667B19E3779F9, 0x85EBCA77C2B2AE63,
+                      0x27D4EB2F165667C5)
+
+
+def rotl(v, n):
+    return (v << n | v >> (64 - n)) & M64
+
+
+def xxh64_round(acc, lane):
+    return rotl((acc + lane * P2) & M64, 31) * P1 & M64
+
+
+def xxh64(data):
+    """XXH64 with seed 0, after its specification."""
+    acc = [(P1 + P2) & M64, P2, 0, -P1 & M64]
+    at, h = 0, P5
+    while at + 32 <= len(data):
+        for i, lane in enumerate(struct.unpack_from("<4Q", data, at)):
+            acc[i] = xxh64_round(acc[i], lane)
+        at += 32
+    if at:
+        h = sum(rotl(a, n) for a, n in zip(acc, (1, 7, 12, 18))) & M64
+        for a in acc:
+            h = ((h ^ xxh64_round(0, a)) * P1 + P4) & M64
+    h = (h + len(data)) & M64
+    while at + 8 <= len(data):
+        h ^= xxh64_round(0, struct.unpack_from("<Q", data, at)[0])
+        h = (rotl(h, 27) * P1 + P4) & M64
+        at += 8
+    if at + 4 <= len(data):
+        h ^= struct.unpack_from("<I", data, at)[0] * P1 & M64
+        h = (rotl(h, 23) * P2 + P3) & M64
+        at += 4
+    for byte in data[at:]:
+        h ^= byte * P5 & M64
+        h = rotl(h, 11) * P1 & M64
+    h = (h ^ h >> 33) * P2 & M64
+    h = (h ^ h >> 29) * P3 & M64
+    return h ^ h >> 32
+
+
+def sealed(blob):
+    """With the length and the hash that it should have."""
+    blob = bytearray(blob)
+    struct.pack_into("<I", blob, 12, len(blob))
+    struct.pack_into("<Q", blob, 16, xxh64(bytes(blob[24:])))
+    return bytes(blob)
+
+
+def versions(writer, reader):
+    def change(blob):
+        struct.pack_into("<HH", blob, 8, writer, reader)
+    return change
+
+
+def one_more_section(kind, flags):
+    def change(blob):
+        n, = struct.unpack_from("<I", blob, 28)
+        struct.pack_into("<I", blob, 28, n + 1)
+        blob += struct.pack("<HHI8s", kind, flags, 8, b"whatever")
+    return change
+
+
+STATES = [
+    ("as it was", lambda blob: None, True),
+    ("a newer writer that thinks of us", versions(2, 1), True),
+    ("a newer writer", versions(2, 2), False),
+    ("no version", versions(0, 0), False),
+    ("more that can be skipped", one_more_section(99, 0), True),
+    ("more that must be known", one_more_section(99, 1), False),
+    ("a flag that nobody knows", one_more_section(99, 2), False),
+]
+
+
+@test
+def states_of_other_versions(w):
+    """What the successor makes of them; each time the old one goes on."""
+    equal(xxh64(b""), 0xEF46DB3751D8E999)
+    value, size = hold(w)
+    equal(value, 0)
+    with mmap.mmap(w.state, MIB) as m:
+        blob = m[:size]
+        equal(sealed(blob), blob)
+        for name, change, good in STATES:
+            other = bytearray(blob)
+            change(other)
+            other = sealed(other)
+            m[:len(other)] = other
+            with tempfile.TemporaryDirectory(prefix="vmc-worker-") as top:
+                n = Worker(top, "--adopt", state=w.state)
+                for kind, cookie, fd in w.given:
+                    n.say("IPC_GIVE", struct.pack("<Qi", cookie, kind), fd)
+                n.say("IPC_ADOPT", struct.pack("<I", len(other)))
+                got, = struct.unpack("<i", n.hear("IPC_ADOPTED"))
+                equal((name, got == 0), (name, good))
+                n.close()
+    w.say("IPC_THAW")
     w.lives()
 
 

@@ -152,12 +152,12 @@ static uint64_t random_want(struct world *w)
 		return 0;
 	n = prng_size(&w->rng, w->profile.bytes_max);
 	for (int e = 0; e < 2; e++) {
-		const struct vmc_session_config *cfg = &w->end[e].cfg;
+		uint64_t most = w->end[e].cfg.initial_window;
 
-		if (n > ROUND_TRIPS_MAX * (uint64_t)cfg->initial_window)
-			n = ROUND_TRIPS_MAX * cfg->initial_window;
-		if (n > ROUND_TRIPS_MAX * (uint64_t)cfg->inflight_bytes)
-			n = ROUND_TRIPS_MAX * cfg->inflight_bytes;
+		if (most > w->end[e].cfg.inflight_bytes)
+			most = w->end[e].cfg.inflight_bytes;
+		if (n > ROUND_TRIPS_MAX * most)
+			n = ROUND_TRIPS_MAX * most;
 	}
 	if (w->bytes_planned + n > w->profile.bytes_all)
 		n %= 64;
@@ -813,6 +813,49 @@ static void moved_half(struct half *h, vmc_stream handle)
 {
 	h->handle = handle;
 	h->ready = h->readable = false;
+}
+
+void apps_adopted(struct world *w, int e)
+{
+	for (size_t i = 0; i < w->n_alive; i++) {
+		struct half *h = &w->convs[w->alive[i]].half[e];
+
+		if (half_live(h))
+			moved_half(h, h->handle);
+	}
+}
+
+/* What the new host's daemon says of a program that stayed on the old one. */
+static void leave_one(struct world *w, struct conv *c, int e)
+{
+	struct vmc_session *s = w->end[e].s;
+	struct half *h = &c->half[e];
+	unsigned int reason = VMC_REASON_MIGRATED;
+
+	world_note(w, "conv %u: end %d is left behind", c->id, e);
+	c->left_behind = true;
+	if (h->state == HALF_ASKED) {
+		if (refused(w, c, e, vmc_stream_reject(s, h->handle, reason),
+			    "reject"))
+			return;
+		h->rejected = true;
+		half_end(w, h, reason);
+	} else if (!refused(w, c, e, vmc_stream_reset(s, h->handle, reason),
+			    "reset")) {
+		h->reset = true;
+	}
+}
+
+void apps_leave(struct world *w, int e)
+{
+	for (size_t i = 0; i < w->n_alive && !world_failed(w); i++) {
+		struct conv *c = &w->convs[w->alive[i]];
+
+		if (half_live(&c->half[e]) && prng_chance(&w->rng, 1, 4))
+			leave_one(w, c, e);
+	}
+	bury(w);
+	w->end[e].wake = true;
 }
 
 void apps_moved(struct world *w, int e)

@@ -56,4 +56,11 @@ void apps_restore(struct world *w, int e, const struct half *half, size_t n);
 /* apps_moved() - @e's engine is another one, loaded from a saved state */
 void apps_moved(struct world *w, int e);
 
+/* apps_adopted() - @e's engine is the same, its process is another one */
+void apps_adopted(struct world *w, int e);
+
+/* apps_leave() - some of @e's programs stayed on the host that its machine
+ * left, and do not follow */
+void apps_leave(struct world *w, int e);
+
 #endif /* SIM_APPS_H */

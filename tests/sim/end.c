@@ -187,14 +187,13 @@ void end_bye(struct world *w, int e)
 	w->end[e].wake = true;
 }
 
-void end_restart(struct world *w, int e)
+/* A new daemon in the place of one that is no more. */
+static void begin_anew(struct world *w, int e)
 {
 	struct end *end = &w->end[e];
 	struct names *names = &end->names;
 	uint64_t instance;
 
-	world_note(w, "end %d restarts", e);
-	world_loses(w, CAUSE_RESTART);
 	apps_abandon(w, e);
 	instance = end->cfg.instance;
 	end_done(end);
@@ -208,6 +207,43 @@ void end_restart(struct world *w, int e)
 				 !vmc_name_advertise(end->s, world_name(i),
 						     names->my_flags[i]);
 	}
+}
+
+void end_restart(struct world *w, int e)
+{
+	world_note(w, "end %d restarts", e);
+	world_loses(w, CAUSE_RESTART);
+	begin_anew(w, e);
+}
+
+void end_explain(struct world *w, int e, unsigned int reason)
+{
+	bool cloned = reason == VMC_REASON_CLONED;
+
+	world_loses(w, cloned ? CAUSE_REFUSED : CAUSE_STATELESS);
+	if (!world_mutates(w, MUTATE_UNEXPLAINED))
+		vmc_session_explain(w->end[e].s, reason);
+}
+
+void end_replace(struct world *w, int e, unsigned int reason)
+{
+	world_note(w, "end %d begins anew: %s", e, vmc_reason_name(reason));
+	begin_anew(w, e);
+	end_explain(w, e, reason);
+}
+
+void end_unplugged(struct world *w, int e)
+{
+	struct end *end = &w->end[e];
+
+	end->attached = end->up = false;
+	end->blocked = false;
+	end->unit_done = 0;
+	end->watch_at = 0;
+	end->wake = true;
+	end->attach_at = w->now + prng_size(&w->rng, 1000000);
+	if (end->cfg.grace_us != UINT64_MAX)
+		world_loses(w, CAUSE_GRACE);
 }
 
 void end_move(struct world *w, int e)

@@ -42,6 +42,19 @@ void end_bye(struct world *w, int e);
 /* end_restart() - the daemon dies and a new one takes its place */
 void end_restart(struct world *w, int e);
 
+/*
+ * end_replace() - the same; the new one can say why it knows nothing
+ * @reason: VMC_REASON_MIGRATED or _CLONED
+ */
+void end_replace(struct world *w, int e, unsigned int reason);
+
+/* end_explain() - a new session of @e's will be for that reason */
+void end_explain(struct world *w, int e, unsigned int reason);
+
+/* end_unplugged() - an engine that was given a link and lost it with its
+ * process; a new link comes soon */
+void end_unplugged(struct world *w, int e);
+
 /* end_move() - the engine's memory is mapped elsewhere */
 void end_move(struct world *w, int e);
 

@@ -214,6 +214,40 @@ static bool fault_move(struct world *w)
 	return true;
 }
 
+static bool fault_adopt(struct world *w)
+{
+	int e = (int)prng_below(&w->rng, 2);
+
+	if (!move_adopt(w, e))
+		return false;
+	if (prng_chance(&w->rng, 1, 2))
+		lose(w, &w->link[e]);
+	return true;
+}
+
+/* A virtual machine came, but what was saved of it did not, or was refused. */
+static bool come_without(struct world *w, unsigned int reason)
+{
+	struct end *host = &w->end[VMC_ROLE_HOST];
+
+	if (!w->profile.losses)
+		return false;
+	end_replace(w, VMC_ROLE_HOST, reason);
+	lose(w, &w->link[VMC_ROLE_GUEST]);
+	host->attach_at = w->now + prng_size(&w->rng, AWAY_US);
+	return true;
+}
+
+static bool fault_stateless(struct world *w)
+{
+	return come_without(w, VMC_REASON_MIGRATED);
+}
+
+static bool fault_refused(struct world *w)
+{
+	return come_without(w, VMC_REASON_CLONED);
+}
+
 static bool fault_restart(struct world *w)
 {
 	int e = (int)prng_below(&w->rng, 2);
@@ -296,13 +330,36 @@ void faults_strike(struct world *w)
 	w->faults++;
 }
 
+struct storm_fault {
+	enum fault kind;
+	unsigned int weight;
+	bool (*strike)(struct world *);
+};
+
+/* @all: weights sum up to @sum */
+static void strike_one(struct world *w, const struct storm_fault *all,
+		       unsigned int sum)
+{
+	uint64_t dice = prng_below(&w->rng, sum);
+	size_t i = 0;
+
+	while (dice >= all[i].weight)
+		dice -= all[i++].weight;
+	if (!all[i].strike(w))
+		return;
+	w->fault[all[i].kind]++;
+	w->faults++;
+}
+
 void faults_storm(struct world *w)
 {
-	static const struct {
-		enum fault kind;
-		unsigned int weight;
-		bool (*strike)(struct world *);
-	} all[] = {
+	static const struct storm_fault successors[] = {
+		{FAULT_MOVE, 6, fault_move},
+		{FAULT_ADOPT, 6, fault_adopt},
+		{FAULT_STATELESS, 2, fault_stateless},
+		{FAULT_REFUSED, 2, fault_refused},
+	};
+	static const struct storm_fault all[] = {
 		{FAULT_CUT, 8, fault_cut},
 		{FAULT_SUFFIX, 10, fault_suffix},
 		{FAULT_MIDDLE, 10, fault_middle},
@@ -322,15 +379,11 @@ void faults_storm(struct world *w)
 		{FAULT_ROLLBACK, 6, fault_rollback},
 		{FAULT_CLONE, 4, fault_clone},
 	};
-	uint64_t dice = prng_below(&w->rng, 100);
-	size_t i = 0;
 
-	while (dice >= all[i].weight)
-		dice -= all[i++].weight;
-	if (!all[i].strike(w))
-		return;
-	w->fault[all[i].kind]++;
-	w->faults++;
+	if (w->profile.successors && prng_chance(&w->rng, 1, 8))
+		strike_one(w, successors, 16);
+	else
+		strike_one(w, all, 100);
 }
 
 void faults_print(const uint64_t count[FAULT_NUM], FILE *out)

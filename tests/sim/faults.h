@@ -30,6 +30,9 @@ struct world;
 	X(FENCE, "fence", "frozen, saved and proved: savevm")          \
 	X(MOVE, "move", "saved and loaded: a migration, an upgrade")   \
 	X(FORGE, "forge", "an application sends recorded link bytes")  \
+	X(ADOPT, "adopt", "a daemon dies, the next takes its memory")  \
+	X(STATELESS, "stateless", "a new daemon says: *migrated*")     \
+	X(REFUSED, "refused", "a new daemon says: *cloned*")           \
 	X(RESTART, "restart", "a daemon dies, all it knew is lost")    \
 	X(BYE, "bye", "an end says goodbye")                           \
 	X(ROLLBACK, "rollback", "an end goes back to a snapshot")      \

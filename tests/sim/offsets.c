@@ -198,7 +198,7 @@ static void begin(struct world *w, const struct offsets *o)
 {
 	memset(w, 0, sizeof(*w));
 	prng_seed(&w->rng, o->seed);
-	w->profile.storm = true;
+	w->profile.storm = w->profile.successors = true;
 	w->profile.limits = small_limits;
 	w->profile.convs_at_once = 8;
 	w->calm = true;
@@ -411,6 +411,19 @@ static void resync(struct record *r, struct world *w, int from, uint64_t at)
 		end_resync(w, e);
 }
 
+static void stateless(struct record *r, struct world *w, int from, uint64_t at)
+{
+	read_up_to(w, from, at);
+	end_replace(w, VMC_ROLE_HOST,
+		    at & 1 ? VMC_REASON_MIGRATED : VMC_REASON_CLONED);
+}
+
+static void adopt(struct record *r, struct world *w, int from, uint64_t at)
+{
+	read_up_to(w, from, at);
+	move_adopt(w, (int)(at % 2));
+}
+
 static void restart(struct record *r, struct world *w, int from, uint64_t at)
 {
 	read_up_to(w, from, at);
@@ -488,27 +501,34 @@ struct kind {
 	enum fault fault;
 	void (*strike)(struct record *r, struct world *w, int from,
 		       uint64_t at);
+	uint64_t every; /* so many bytes, each of them with another kind */
 };
 
+/* What happens to an end and not to the bytes: where in a frame, matters less.
+ */
+#define SOMETIMES 3u
+
 static const struct kind kinds[] = {
-	{"cut-both", FAULT_CUT, cut_both},
-	{"cut-host", FAULT_CUT, cut_host},
-	{"cut-guest", FAULT_CUT, cut_guest},
-	{"cut-replay", FAULT_CUT, cut_replay},
-	{"suffix", FAULT_SUFFIX, lose_suffix},
-	{"middle", FAULT_MIDDLE, lose_middle},
-	{"replay", FAULT_REPLAY, replay_part},
-	{"flip", FAULT_FLIP, flip_bit},
-	{"pause", FAULT_PAUSE, pause_long},
-	{"clock", FAULT_CLOCK, jump_clock},
-	{"resync", FAULT_RESYNC, resync},
-	{"restart", FAULT_RESTART, restart},
-	{"hold", FAULT_HOLD, hold},
-	{"fence", FAULT_FENCE, fence},
-	{"move", FAULT_MOVE, move},
-	{"rollback-writer", FAULT_ROLLBACK, roll_back_writer},
-	{"rollback-reader", FAULT_ROLLBACK, roll_back_reader},
-	{"clone", FAULT_CLONE, clone_end},
+	{"cut-both", FAULT_CUT, cut_both, 1},
+	{"cut-host", FAULT_CUT, cut_host, 1},
+	{"cut-guest", FAULT_CUT, cut_guest, 1},
+	{"cut-replay", FAULT_CUT, cut_replay, 1},
+	{"suffix", FAULT_SUFFIX, lose_suffix, 1},
+	{"middle", FAULT_MIDDLE, lose_middle, 1},
+	{"replay", FAULT_REPLAY, replay_part, 1},
+	{"flip", FAULT_FLIP, flip_bit, 1},
+	{"pause", FAULT_PAUSE, pause_long, 1},
+	{"clock", FAULT_CLOCK, jump_clock, SOMETIMES},
+	{"resync", FAULT_RESYNC, resync, SOMETIMES},
+	{"restart", FAULT_RESTART, restart, SOMETIMES},
+	{"hold", FAULT_HOLD, hold, SOMETIMES},
+	{"fence", FAULT_FENCE, fence, SOMETIMES},
+	{"adopt", FAULT_ADOPT, adopt, SOMETIMES},
+	{"stateless", FAULT_STATELESS, stateless, SOMETIMES},
+	{"move", FAULT_MOVE, move, 1},
+	{"rollback-writer", FAULT_ROLLBACK, roll_back_writer, 1},
+	{"rollback-reader", FAULT_ROLLBACK, roll_back_reader, 1},
+	{"clone", FAULT_CLONE, clone_end, 1},
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -561,6 +581,8 @@ static bool is_wanted(const struct record *r, const struct kind *k, int from,
 		return !strcmp(o->kind, k->name) && o->at == at &&
 		       o->from == (unsigned int)from;
 	if ((at + o->seed) % o->stride)
+		return false;
+	if ((at / o->stride + (uint64_t)(k - kinds)) % k->every)
 		return false;
 	/* Zeros of a preamble are alike: one kind of fault for each. */
 	if (at && !p[at] && !p[at - 1] && at + 1 < r->len[from] && !p[at + 1] &&

@@ -27,11 +27,19 @@ static unsigned int causes_of(unsigned int reason)
 		BYE = 1u << CAUSE_BYE,
 		GRACE = 1u << CAUSE_GRACE,
 		JUMP = 1u << CAUSE_JUMP,
+		STATELESS = 1u << CAUSE_STATELESS,
+		REFUSED = 1u << CAUSE_REFUSED,
+		NEW = RESTART | STATELESS | REFUSED,
 	};
 
 	switch (reason) {
 	case VMC_REASON_ROLLBACK:
 		return JUMP;
+	case VMC_REASON_MIGRATED:
+		/* The snapshot may have it still to say. */
+		return STATELESS | JUMP;
+	case VMC_REASON_CLONED:
+		return REFUSED | JUMP;
 	case VMC_REASON_DAEMON_LOST:
 	case VMC_REASON_AGENT_LOST:
 		/* The snapshot may know an older run of the other end. */
@@ -39,7 +47,7 @@ static unsigned int causes_of(unsigned int reason)
 	case VMC_REASON_SHUTDOWN:
 		return BYE | JUMP;
 	case VMC_REASON_SESSION_LOST:
-		return RESTART | BYE | GRACE | JUMP;
+		return NEW | BYE | GRACE | JUMP;
 	default:
 		return 0;
 	}
@@ -63,6 +71,8 @@ static bool is_excused(const struct world *w, const struct conv *c, int e,
 	if (reason == VMC_REASON_OK)
 		return true;
 	if (c->given_reason && reason == c->given_reason)
+		return true;
+	if (c->left_behind && reason == VMC_REASON_MIGRATED)
 		return true;
 	if (has_cause(w, c, reason))
 		return true;

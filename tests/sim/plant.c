@@ -88,3 +88,8 @@ bool plant_put(enum plant plant, struct vmc_session *s,
 
 	return all[plant](s, peer);
 }
+
+void plant_unfence(struct vmc_session *s)
+{
+	session_unfreeze(s);
+}

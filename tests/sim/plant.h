@@ -23,4 +23,7 @@ enum plant {
 bool plant_put(enum plant plant, struct vmc_session *s,
 	       struct vmc_session *peer);
 
+/* plant_unfence() - a frozen engine that believes that it is not */
+void plant_unfence(struct vmc_session *s);
+
 #endif /* SIM_PLANT_H */

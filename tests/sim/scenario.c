@@ -28,7 +28,7 @@
 #define JAIN_MIN_MANY 0.9
 #define PINGS         200u
 #define WARM_UP_US    100000u
-#define MEASURE_US    2000000u
+#define MEASURE_US    1000000u
 #define PING_EVERY_US 5000u
 /* A service manager that is in a hurry, and a host that is stopped for long. */
 #define RESTARTS         10u

@@ -10,9 +10,10 @@
  *	sim --scenarios                      fairness and latency
  *	sim --self-test                      does the oracle notice mistakes?
  *
- * Each failure is printed as the command that repeats it exactly, and with
- * --keep FILE added to the file that --seeds repeats.
- * Exit status: 0 all passed, 1 something failed, 2 wrong usage.
+ * Each failure is printed as the command that repeats it exactly, and as the
+ * line for tests/sim/seeds.txt, which --seeds repeats in every run of the
+ *tests; with --keep FILE the line is added to that file, too. Exit status: 0
+ *all passed, 1 something failed, 2 wrong usage.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -30,7 +31,7 @@
 #define STEPS_STORM   400u
 #define TRACE_SHORT   24u
 /* A mutation must be noticed in some of that many runs. */
-#define SELF_TEST_RUNS 40u
+#define SELF_TEST_RUNS 200u
 
 struct options {
 	uint64_t seed, steps, runs, first;
@@ -54,6 +55,8 @@ static const char *const mutation_names[MUTATE_NUM] = {
 	[MUTATE_CHARGE] = "charge",
 	[MUTATE_CREDIT] = "credit",
 	[MUTATE_REASON] = "reason",
+	[MUTATE_UNEXPLAINED] = "unexplained",
+	[MUTATE_UNFENCED] = "unfenced",
 	[MUTATE_REWIND] = "rewind",
 	[MUTATE_PLANT + PLANT_DROP_FRAME] = "drop-frame",
 	[MUTATE_PLANT + PLANT_TAKE_TWICE] = "take-twice",
@@ -77,7 +80,13 @@ static void choose_profile(struct world *w)
 	p->losses = p->cuts && prng_chance(&w->rng, 1, 2);
 }
 
-static void choose_storm(struct world *w)
+/*
+ * Half of the storms know successors. Which half takes no number from the
+ * generator: so older lines of seeds.txt mean what they always meant.
+ */
+#define SUCCESSORS_SALT 4u
+
+static void choose_storm(struct world *w, uint64_t seed)
 {
 	struct profile *p = &w->profile;
 
@@ -92,6 +101,9 @@ static void choose_storm(struct world *w)
 	/* Nothing shall be an excuse for what the self-test does. */
 	if (w->mutate)
 		p->losses = p->jumps = false;
+	if (w->mutate == MUTATE_UNEXPLAINED)
+		p->losses = true;
+	p->successors = w->mutate || (prng_mix(seed ^ SUCCESSORS_SALT) & 1);
 }
 
 static void report(const struct world *w, uint64_t seed, uint64_t steps)
@@ -115,7 +127,7 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 	w->verbose = o->trace;
 	w->mutate = o->mutate;
 	if (o->storm)
-		choose_storm(w);
+		choose_storm(w, seed);
 	else
 		choose_profile(w);
 	if (w->mutate)
@@ -128,18 +140,18 @@ static void run_world(struct world *w, const struct options *o, uint64_t seed)
 	}
 }
 
-/* What failed is repeated from now on: a line for the file of the seeds. */
+/* What failed is to be repeated from now on: a line for the list of seeds. */
 static void keep(const struct options *o, const char *line)
 {
 	char old[256];
 	FILE *f;
 
+	printf("for tests/sim/seeds.txt: %s\n", line);
 	if (!o->keep)
 		return;
 	f = fopen(o->keep, "a+e");
 	if (!f) {
-		printf("%s: %s; please add: %s\n", o->keep, strerror(errno),
-		       line);
+		printf("%s: %s\n", o->keep, strerror(errno));
 		return;
 	}
 	while (fgets(old, sizeof(old), f)) {
@@ -151,7 +163,7 @@ static void keep(const struct options *o, const char *line)
 	}
 	fprintf(f, "%s\n", line);
 	fclose(f);
-	printf("kept in %s: %s\n", o->keep, line);
+	printf("noted in %s\n", o->keep);
 }
 
 static void keep_seed(const struct options *o, uint64_t seed)

@@ -148,6 +148,7 @@ void checkpoint_copy(struct world *to, const struct world *from)
 
 	*to = *from;
 	memcpy(to->snap, keep.snap, sizeof(to->snap));
+	memcpy(to->left, keep.left, sizeof(to->left));
 	for (int e = 0; e < 2; e++) {
 		to->end[e] = keep.end[e];
 		copy_end(&to->end[e], &from->end[e]);

@@ -31,7 +31,8 @@ void snapshot_swap(struct world *w, int e, unsigned int place);
 void snapshots_done(struct world *w);
 
 /* checkpoint_copy() - @to becomes equal to @from, links and all; @to is a
- * world of zeros or an older copy. Snapshots of ends are not copied. */
+ * world of zeros or an older copy. Neither snapshots of ends nor what
+ * migrations left are copied. */
 void checkpoint_copy(struct world *to, const struct world *from);
 
 #endif /* SIM_SNAPSHOT_H */

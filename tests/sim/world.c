@@ -10,6 +10,7 @@
 #include "apps.h"
 #include "end.h"
 #include "faults.h"
+#include "move.h"
 #include "oracle.h"
 #include "snapshot.h"
 
@@ -142,6 +143,7 @@ void world_done(struct world *w)
 	}
 	history_done(&w->history);
 	snapshots_done(w);
+	move_left_done(w);
 	free(w->convs);
 	free(w->alive);
 	w->convs = NULL;
@@ -304,6 +306,7 @@ static void storm_step(struct world *w)
 	if (w->mutate >= MUTATE_PLANT)
 		plant_something(w);
 	stir(w);
+	move_left(w, e);
 	if (w->profile.jumps && prng_chance(&w->rng, 1, 8))
 		snapshot_take(w, e,
 			      (unsigned int)prng_below(&w->rng, SIM_SNAPS));

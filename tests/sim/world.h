@@ -50,7 +50,9 @@ enum cause {
 	CAUSE_RESTART,
 	CAUSE_BYE,
 	CAUSE_GRACE,
-	CAUSE_JUMP, /* an end went to a snapshot */
+	CAUSE_JUMP,      /* an end went to a snapshot */
+	CAUSE_STATELESS, /* a new daemon, without the state of the old one */
+	CAUSE_REFUSED,   /* a new daemon that refused a state */
 	CAUSE_NUM
 };
 
@@ -119,6 +121,7 @@ struct conv {
 	uint64_t owner[2];
 	unsigned int weight[2];
 	uint32_t given_reason; /* reset, stop or reject by an application */
+	bool left_behind;      /* a program that did not follow its VM */
 	uint32_t root[2];      /* pieces of the history */
 	uint32_t causes[CAUSE_NUM]; /* world's counts when it was opened */
 	struct half half[2];        /* by end */
@@ -162,19 +165,21 @@ struct end {
 /* What the self-test breaks on purpose; the oracle must notice each. */
 enum mutation {
 	MUTATE_NONE,
-	MUTATE_FLIP,       /* a delivered byte is changed */
-	MUTATE_DUP,        /* a delivery is seen twice */
-	MUTATE_DROP,       /* a delivery is swallowed */
-	MUTATE_LOSE_END,   /* an END event is swallowed */
-	MUTATE_LOSE_NAME,  /* a name event is swallowed */
-	MUTATE_FAKE_END,   /* an orderly END is reported too early */
-	MUTATE_DEAF,       /* a READABLE event is swallowed */
-	MUTATE_LATE_TIMER, /* deadlines are not served */
-	MUTATE_CHARGE,     /* more lies in the port than was written */
-	MUTATE_CREDIT,     /* more was pulled than the engine saw */
-	MUTATE_REASON,     /* a stream ends for a reason that nobody gave */
-	MUTATE_REWIND,     /* an application goes back, its engine does not */
-	MUTATE_PLANT,      /* the first of enum plant */
+	MUTATE_FLIP,        /* a delivered byte is changed */
+	MUTATE_DUP,         /* a delivery is seen twice */
+	MUTATE_DROP,        /* a delivery is swallowed */
+	MUTATE_LOSE_END,    /* an END event is swallowed */
+	MUTATE_LOSE_NAME,   /* a name event is swallowed */
+	MUTATE_FAKE_END,    /* an orderly END is reported too early */
+	MUTATE_DEAF,        /* a READABLE event is swallowed */
+	MUTATE_LATE_TIMER,  /* deadlines are not served */
+	MUTATE_CHARGE,      /* more lies in the port than was written */
+	MUTATE_CREDIT,      /* more was pulled than the engine saw */
+	MUTATE_REASON,      /* a stream ends for a reason that nobody gave */
+	MUTATE_UNEXPLAINED, /* a new daemon does not say why it is new */
+	MUTATE_UNFENCED,    /* what a migration left goes on */
+	MUTATE_REWIND,      /* an application goes back, its engine does not */
+	MUTATE_PLANT,       /* the first of enum plant */
 	MUTATE_NUM = MUTATE_PLANT + PLANT_NUM
 };
 
@@ -188,10 +193,25 @@ struct snap {
 	size_t mem_room;
 };
 
+/*
+ * What a migration left on the other host: the frozen engine, and bytes that
+ * its machine's ring still pushes out. It must stay as it is.
+ */
+struct left {
+	struct vmc_session *s;
+	void *mem; /* NULL: there is none */
+	uint64_t ahead;
+	uint64_t frames_in;
+	uint8_t *ring;
+	size_t ring_len, ring_at, ring_room;
+	bool probed;
+};
+
 struct profile {
-	bool storm;    /* faults are the rule */
-	bool jumps;    /* snapshots */
-	uint64_t lull; /* most rounds between two of its faults */
+	bool storm;      /* faults are the rule */
+	bool jumps;      /* snapshots */
+	bool successors; /* daemons in the place of others, on other hosts */
+	uint64_t lull;   /* most rounds between two of its faults */
 	/* NULL: chosen at random */
 	void (*limits)(struct vmc_session_config *cfg);
 	bool tiny;       /* small random limits, else the shipped ones */
@@ -219,6 +239,7 @@ struct world {
 	uint64_t fault[FAULT_NUM];  /* injected, by kind */
 	struct history history;
 	struct snap snap[2][SIM_SNAPS + 1]; /* and a spare one */
+	struct left left[2];                /* by end */
 	bool calm;
 	bool quit_readers; /* calm, second part: no reader holds out */
 	enum mutation mutate;

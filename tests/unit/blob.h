@@ -53,7 +53,7 @@ enum {
 
 struct blob_session {
 	uint8_t role, version;
-	uint16_t reserved;
+	uint16_t explain;
 	uint32_t epoch, attach_no, max_frame;
 	uint8_t id[16];
 	uint64_t features, instance, peer_instance;
@@ -61,6 +61,7 @@ struct blob_session {
 	uint32_t next_id, peer_last_id;
 	uint64_t rx_next, rx_digest, tx_first, tx_next;
 	uint64_t tx_digest_first, tx_digest;
+	uint32_t initial_window, reserved;
 };
 
 struct blob_stream {
@@ -123,7 +124,7 @@ static inline void blob_put_session(struct blob *b,
 	blob_begin(b, S_SESSION);
 	blob_int(b, s->role, 1);
 	blob_int(b, s->version, 1);
-	blob_int(b, s->reserved, 2);
+	blob_int(b, s->explain, 2);
 	blob_int(b, s->epoch, 4);
 	blob_int(b, s->attach_no, 4);
 	blob_int(b, s->max_frame, 4);
@@ -143,6 +144,8 @@ static inline void blob_put_session(struct blob *b,
 	blob_int(b, s->tx_next, 8);
 	blob_int(b, s->tx_digest_first, 8);
 	blob_int(b, s->tx_digest, 8);
+	blob_int(b, s->initial_window, 4);
+	blob_int(b, s->reserved, 4);
 	blob_end(b);
 }
 

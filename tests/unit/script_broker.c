@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -166,16 +167,64 @@ static void replace(int *fd, int by)
 	*fd = by;
 }
 
+/* Return: does the connection's first message contain @text? */
+static int begins_with(int fd, const char *text)
+{
+	struct timespec step = {.tv_nsec = 1000000};
+	char got[4096];
+	ssize_t n;
+
+	for (;;) {
+		n = recv(fd, got, sizeof(got) - 1, MSG_PEEK);
+		if (n <= 0)
+			return 0;
+		got[n] = '\0';
+		if (memchr(got, '\0', (size_t)n))
+			return strstr(got, text) != NULL;
+		nanosleep(&step, NULL); /* a part of it */
+	}
+}
+
+static int accept_call(int listener)
+{
+	static const char unknown[] =
+		"{\"error\":\"org.varlink.service.MethodNotFound\","
+		"\"parameters\":{\"method\":\"Follow\"}}";
+
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		if (!begins_with(fd, "Broker.Follow"))
+			return fd;
+		expect_message(fd, "");
+		send_text(fd, unknown, sizeof(unknown));
+		close(fd);
+	}
+}
+
+static int accept_follow(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+
+	if (!begins_with(fd, "Broker.Follow"))
+		fail_script("another call", "Follow");
+	expect_message(fd, "\"more\":true");
+	return fd;
+}
+
 static void play(int listener, const struct script_step *s)
 {
-	int fd = -1, other = -1, swap;
+	int fd = -1, aside[SCRIPT_ASIDE_MAX] = {-1, -1}, swap;
 
 	for (; s->what != SCRIPT_END; s++) {
 		switch (s->what) {
 		case SCRIPT_END:
 			break;
 		case SCRIPT_ACCEPT:
-			replace(&fd, accept(listener, NULL, NULL));
+			replace(&fd, accept_call(listener));
+			break;
+		case SCRIPT_FOLLOW:
+			replace(&fd, accept_follow(listener));
 			break;
 		case SCRIPT_EXPECT:
 			expect_message(fd, s->text);
@@ -212,8 +261,8 @@ static void play(int listener, const struct script_step *s)
 			break;
 		case SCRIPT_SWAP:
 			swap = fd;
-			fd = other;
-			other = swap;
+			fd = aside[s->n];
+			aside[s->n] = swap;
 			break;
 		case SCRIPT_TAKE:
 			take_bytes(fd, s->n);

@@ -14,7 +14,9 @@
 
 enum script_do {
 	SCRIPT_END,    /* of the script */
-	SCRIPT_ACCEPT, /* the next connection; closes the one before */
+	SCRIPT_ACCEPT, /* the next connection; closes the one before. Calls
+			* of Follow are answered as by an older broker */
+	SCRIPT_FOLLOW, /* the next one that calls Follow; the others wait */
 	SCRIPT_EXPECT, /* a message that contains text; its NUL is taken */
 	SCRIPT_SEND,   /* text, without its NUL */
 	SCRIPT_NUL,    /* one NUL byte */
@@ -25,8 +27,9 @@ enum script_do {
 	SCRIPT_QUIT,   /* the listening socket, too */
 	SCRIPT_SHUT,   /* our direction of this connection */
 	SCRIPT_DEAF,   /* the other direction: take no more */
-	SCRIPT_SWAP, /* put this connection aside, take the one that is there */
-	SCRIPT_TAKE, /* n bytes, whatever they are */
+	SCRIPT_SWAP,   /* put this connection aside, take the one that is there;
+			* n: in which of SCRIPT_ASIDE_MAX places */
+	SCRIPT_TAKE,   /* n bytes, whatever they are */
 	SCRIPT_PAUSE,  /* n milliseconds */
 	SCRIPT_ANSWER, /* text to every call, until script_finish(); closes the
 			* connection before the first */
@@ -35,6 +38,8 @@ enum script_do {
 /* SCRIPT_BYTES and SCRIPT_RAW: bytes of the pattern from that number on, which
  * is in text as decimal digits after this. */
 #define SCRIPT_PATTERN "#"
+
+#define SCRIPT_ASIDE_MAX 2
 
 struct script_step {
 	enum script_do what;

@@ -156,7 +156,7 @@ static void expect_reason(const struct node *n, const char *id,
 			  unsigned int reason)
 {
 	const struct stream_record *rec =
-		status_find(&n->b->status, stream_number(n->b, id));
+		status_find(n->b->status, stream_number(n->b, id));
 
 	assert_non_null(rec);
 	assert_int_equal(rec->reason, reason);

@@ -396,7 +396,7 @@ static void what_ended_before_it_was_taken_is_recorded(void **state)
 		0);
 	incoming_take(t->b, st, t->program[0], geteuid());
 	move(t, 10);
-	rec = status_find(&t->b->status, number);
+	rec = status_find(t->b->status, number);
 	assert_non_null(rec);
 	assert_int_equal(rec->reason, VMC_REASON_APP_ABORT);
 	assert_int_equal(recv(t->program[1], &n, 1, 0), 0);

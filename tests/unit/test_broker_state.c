@@ -205,6 +205,124 @@ static void each_field_is_checked(void **state)
 	close(fd);
 }
 
+/* Of RECORDS with one record whose name has 10 bytes. */
+static const struct change ended_changes[] = {
+	{"number 0", 0, 0},
+	{"a number that was not given yet", 1, 1},
+	{"unknown flag", 42, 4},
+	{"a longer name", 43, 11},
+	{"no name", 43, 0},
+	{"reserved", 44, 1},
+	{"a name that is none", STATE_ENDED_LEN, '/'},
+	{"padding of the name", STATE_ENDED_LEN + 15, 1},
+};
+
+static enum state_result load_upgrade(struct bench *t, struct node **ret)
+{
+	*ret = node_new(NULL, true);
+	seal(t->blob, t->len);
+	node_link(*ret);
+	return broker_load((*ret)->b, t->blob, t->len, NULL, 0);
+}
+
+/* One stream that has ended, no descriptors. */
+static void save_ended(struct bench *t)
+{
+	struct stream_record rec = {
+		.number = 1,
+		.reason = VMC_REASON_TIMEOUT,
+		.state = RECORD_ENDED,
+		.bytes_in = 11,
+		.bytes_out = 12,
+		.outgoing = true,
+		.channel = "org.test.x",
+	};
+
+	t->a->b->last_number = 1;
+	status_add(t->a->b->status, &rec);
+	save(t, STATE_UPGRADE);
+	assert_int_equal(t->n_fds, 0);
+}
+
+static void how_streams_ended_goes_along(void **state)
+{
+	struct bench *t = *state;
+	const struct stream_record *rec;
+	uint8_t *good = malloc(STATE_MAX);
+	struct node *n;
+	size_t at;
+
+	assert_non_null(good);
+	save_ended(t);
+	at = section_at(t, STATE_RECORDS);
+	memcpy(good, t->blob, t->len);
+	for (size_t i = 0; i < sizeof(ended_changes) / sizeof(ended_changes[0]);
+	     i++) {
+		print_message("# %s\n", ended_changes[i].what);
+		memcpy(t->blob, good, t->len);
+		t->blob[at + ended_changes[i].off] = ended_changes[i].value;
+		assert_int_equal(load_upgrade(t, &n), STATE_BAD);
+		assert_null(status_find(n->b->status, 1));
+		node_free(n);
+	}
+	memcpy(t->blob, good, t->len);
+	/* A move does not take it: ids are another's there. */
+	t->blob[24] = STATE_MOVE;
+	assert_int_equal(load_upgrade(t, &n), STATE_BAD);
+	node_free(n);
+	memcpy(t->blob, good, t->len);
+	assert_int_equal(load_upgrade(t, &n), STATE_OK);
+	rec = status_find(n->b->status, 1);
+	assert_non_null(rec);
+	assert_int_equal(rec->reason, VMC_REASON_TIMEOUT);
+	assert_true(rec->bytes_in == 11 && rec->bytes_out == 12);
+	assert_true(rec->outgoing && !rec->follow);
+	assert_string_equal(rec->channel, "org.test.x");
+	node_free(n);
+	free(good);
+}
+
+/* The newest, as many as there is room for; the rest of the state goes first.
+ */
+static void the_newest_endings_fit(void **state)
+{
+	struct bench *t = *state;
+	struct status_ring *ring = t->a->b->status;
+	struct stream_record rec = {
+		.state = RECORD_ENDED,
+		.channel = "org.test.x",
+	};
+	size_t without, room = 10 * (STATE_ENDED_LEN + 16) + 8;
+	struct node *n;
+	long len;
+
+	t->a->b->last_number = 2000;
+	save(t, STATE_UPGRADE);
+	without = t->len;
+	for (rec.number = 1; rec.number <= 2000; rec.number++)
+		status_add(ring, &rec);
+	len = broker_save(t->a->b, STATE_UPGRADE, save_id, t->blob,
+			  without + room, t->fds, &t->n_fds);
+	assert_int_equal(len, without + room);
+	t->len = (size_t)len;
+	assert_int_equal(load_upgrade(t, &n), STATE_OK);
+	assert_int_equal(n->b->status->n, 10);
+	assert_non_null(status_find(n->b->status, 1991));
+	assert_non_null(status_find(n->b->status, 2000));
+	node_free(n);
+	/* No room for one. */
+	len = broker_save(t->a->b, STATE_UPGRADE, save_id, t->blob,
+			  without + 40, t->fds, &t->n_fds);
+	assert_int_equal(len, without);
+	/* All that are remembered. */
+	save(t, STATE_UPGRADE);
+	assert_int_equal(load_upgrade(t, &n), STATE_OK);
+	assert_int_equal(n->b->status->n, STATUS_MAX);
+	assert_null(status_find(n->b->status, 2000 - STATUS_MAX));
+	assert_non_null(status_find(n->b->status, 2000 - STATUS_MAX + 1));
+	node_free(n);
+}
+
 /* Nothing that is left out is invented. */
 static void each_section_is_needed_whole(void **state)
 {
@@ -583,6 +701,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(each_field_is_checked),
+		T(how_streams_ended_goes_along),
+		T(the_newest_endings_fit),
 		T(each_section_is_needed_whole),
 		T(both_parts_must_agree),
 		T(full_tables_fit),

@@ -71,6 +71,26 @@
 #define RESUMED(members) REPLY("{\"parameters\":{\"id\":\"i-1\"," members "}}")
 #define NO_ENDS          ",\"received_end\":false,\"consumed_end\":false"
 
+/* The connection on which the broker says where the stream stands. */
+#define SERVING "{\"parameters\":{\"life\":\"serving\"},\"continues\":true}"
+#define SAVE    "aabbccddeeff00112233445566778899"
+#define FENCED(delivered)                                               \
+	"{\"parameters\":{\"life\":\"fenced\",\"delivered\":" delivered \
+	",\"save\":\"" SAVE "\"},\"continues\":true}"
+#define TOLD_END(reason) \
+	"{\"parameters\":{\"life\":\"ended\",\"reason\":\"" reason "\"}}"
+/* Which one is put aside. */
+#define SWAP_STREAM                  \
+	{                            \
+		SCRIPT_SWAP, NULL, 0 \
+	}
+#define SWAP_WATCH                   \
+	{                            \
+		SCRIPT_SWAP, NULL, 1 \
+	}
+/* Afterwards the stream is aside, and the other one is here. */
+#define WATCHED SWAP_STREAM, DO(FOLLOW), REPLY(SERVING)
+
 struct world {
 	struct script_broker from, to;
 	int fds;
@@ -840,11 +860,10 @@ static void test_there_and_back(void **state)
 		BEGIN,
 		{SCRIPT_RAW, "#0", 10},
 		MIGRATED,
-		/* Asked, too, but it has gone. */
+		/* Asked, too, until the other one has answered. */
 		DO(ACCEPT),
 		GET("Resume"),
-		{SCRIPT_PAUSE, NULL, 1},
-		REPLY("{\"error\":\"org.vmchannel.Broker.NoSuchToken\"}"),
+		DO(EOF),
 		DO(ACCEPT),
 		GET("\"received\":5,\"received_end\":false,\"sent\":20,"),
 		RESUMED("\"consumed\":20" NO_ENDS),
@@ -856,8 +875,6 @@ static void test_there_and_back(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("Resume"),
-		/* Until the other place was asked and has answered. */
-		{SCRIPT_PAUSE, NULL, 100},
 		RESUMED("\"consumed\":10" NO_ENDS),
 		{SCRIPT_RAW, "#10", 10},
 		{SCRIPT_BYTES, "#0", 5},
@@ -873,6 +890,368 @@ static void test_there_and_back(void **state)
 	write_pattern(fd, 0, 20);
 	read_pattern(fd, 0, 5);
 	write_pattern(fd, 20, 10);
+	close(fd);
+	finish(w);
+}
+
+/* The name where the stream was leads to the next host already. */
+static void test_name_that_leads_on(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_RAW, "#0", 10},
+		DO(CLOSE),
+		STATUS("open", "null"),
+		DO(ACCEPT),
+		GET("Resume"),
+		RESUMED("\"consumed\":5" NO_ENDS),
+		{SCRIPT_RAW, "#5", 5},
+		{SCRIPT_BYTES, "#0", 10},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	read_pattern(fd, 0, 10);
+	close(fd);
+	finish(w);
+}
+
+/* What its own broker said of the end counts; nobody is asked. */
+static void test_told_of_the_move(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		REPLY(TOLD_END("migrated")),
+		SWAP_STREAM,
+		DO(CLOSE),
+		DO(ACCEPT),
+		GET("\"kept\":0},"),
+		RESUMED("\"consumed\":0" NO_ENDS),
+		{SCRIPT_BYTES, "#0", 10},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	close(fd);
+	finish(w);
+}
+
+static void test_told_of_the_end(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		REPLY(TOLD_END("app-abort")),
+		SWAP_STREAM,
+		ENDED("\"app-abort\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	expect_end(fd);
+	expect_reason(VMC_REASON_APP_ABORT);
+	close(fd);
+	finish(w);
+}
+
+/* Both ways are closed, and what was sent is with nobody yet. */
+static void test_moves_after_both_ends(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP_STREAM,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		SWAP_STREAM,
+		REPLY(TOLD_END("migrated")),
+		DO(ACCEPT),
+		GET("\"sent\":10,\"sent_end\":true"),
+		RESUMED("\"consumed\":4,\"received_end\":true,"
+			"\"consumed_end\":false"),
+		{SCRIPT_RAW, "#4", 6},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	finish(w);
+}
+
+/* The destination is asked before the source lets go, and has the stream as
+ * soon as it answers. */
+static void test_fenced(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_RAW, "#0", 100},
+		{SCRIPT_BYTES, "#0", 200},
+		WATCHED,
+		REPLY(FENCED("200")),
+		DO(EOF),
+		SWAP_STREAM,
+		DO(EOF),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("\"token\":\"" TOKEN "\",\"received\":200,"
+		    "\"received_end\":false,\"sent\":100,\"sent_end\":false,"
+		    "\"kept\":0,\"save\":\"" SAVE "\"}"),
+		RESUMED("\"consumed\":40" NO_ENDS),
+		{SCRIPT_BYTES, "#200", 50},
+		{SCRIPT_RAW, "#40", 160},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	write_pattern(fd, 0, 100);
+	read_pattern(fd, 0, 250);
+	/* Nothing of this for the source, whenever it was written. */
+	write_pattern(fd, 100, 100);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	close(fd);
+	finish(w);
+}
+
+/* Up to what was delivered, however slow the program is, and not a byte of
+ * what came behind. */
+static void test_fenced_with_bytes_on_the_way(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		REPLY(FENCED("150000")),
+		SWAP_STREAM,
+		{SCRIPT_BYTES, "#0", 150000},
+		{SCRIPT_BYTES, "other history", 10},
+		SWAP_STREAM,
+		DO(EOF),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("\"received\":150000,"),
+		RESUMED("\"consumed\":0" NO_ENDS),
+		{SCRIPT_BYTES, "#150000", 1000},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	script_wait(&w->from);
+	read_pattern(fd, 0, 151000);
+	close(fd);
+	finish(w);
+}
+
+/* What the source's own Resume is for here: it is asked last, so the other
+ * place was asked when that comes. */
+#define FENCED_AND_ASKED \
+	WATCHED, REPLY(FENCED("10")), SWAP_WATCH, DO(ACCEPT), GET("Resume")
+/* With the call aside: the VM has stayed. */
+#define STAYED REPLY(SERVING), SWAP_STREAM
+
+/* It stays after all: nothing has happened. */
+static void test_fenced_and_stays(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		SWAP_WATCH,
+		STAYED,
+		{SCRIPT_BYTES, "#10", 10},
+		{SCRIPT_RAW, "#0", 100},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("\"save\":\"" SAVE "\""),
+		DO(EOF),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 100);
+	close(fd);
+	finish(w);
+}
+
+/* Both sides run, and the other one has another history: not ours. */
+static void test_fenced_and_refused(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		/* Nobody is asked any more. */
+		DO(EOF),
+		SWAP_WATCH,
+		STAYED,
+		{SCRIPT_BYTES, "#10", 10},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("Resume"),
+		REPLY("{\"error\":\"org.vmchannel.Broker.Refused\","
+		      "\"parameters\":{\"channel\":\"c\",\"reason\":"
+		      "\"session-lost\"}}"),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 20);
+	close(fd);
+	finish(w);
+}
+
+/* The state leaves again: another one, and further on. */
+static void test_fenced_twice(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		SWAP_WATCH,
+		REPLY(FENCED("20")),
+		SWAP_STREAM,
+		{SCRIPT_BYTES, "#10", 10},
+		DO(EOF),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("\"received\":10,"),
+		DO(EOF),
+		DO(ACCEPT),
+		GET("\"received\":20,"),
+		RESUMED("\"consumed\":0" NO_ENDS),
+		{SCRIPT_BYTES, "#20", 10},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 30);
+	close(fd);
+	finish(w);
+}
+
+/* The source ends without a word more. */
+static void test_fenced_and_cut(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT),
+		GET("Resume"),
+		/* It may know by then or not: the call is the same. */
+		{SCRIPT_PAUSE, NULL, 100},
+		RESUMED("\"consumed\":0" NO_ENDS),
+		{SCRIPT_BYTES, "#10", 10},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 20);
+	close(fd);
+	finish(w);
+}
+
+/* A worker's successor says where the stream stands, too. */
+static void test_watch_comes_back(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		DO(CLOSE),
+		DO(FOLLOW),
+		REPLY("{\"error\":\"org.vmchannel.Broker.NoSuchToken\"}"),
+		DO(CLOSE),
+		DO(FOLLOW),
+		REPLY("{\"parameters\":{\"life\":\"what\"},"
+		      "\"continues\":true}"),
+		DO(CLOSE),
+		DO(FOLLOW),
+		REPLY(FENCED("-1")),
+		DO(CLOSE),
+		DO(FOLLOW),
+		REPLY(FENCED("0")),
+		DO(EOF),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT), GET("Resume"),   RESUMED("\"consumed\":0" NO_ENDS),
+		DO(EOF),    ENDED("\"ok\""), DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	script_wait(&w->from);
 	close(fd);
 	finish(w);
 }
@@ -1060,6 +1439,17 @@ int main(void)
 		TEST(test_place_named_late),
 		TEST(test_via_a_command),
 		TEST(test_there_and_back),
+		TEST(test_name_that_leads_on),
+		TEST(test_told_of_the_move),
+		TEST(test_told_of_the_end),
+		TEST(test_moves_after_both_ends),
+		TEST(test_fenced),
+		TEST(test_fenced_with_bytes_on_the_way),
+		TEST(test_fenced_and_stays),
+		TEST(test_fenced_and_refused),
+		TEST(test_fenced_twice),
+		TEST(test_fenced_and_cut),
+		TEST(test_watch_comes_back),
 		TEST(test_exit_waits),
 		TEST(test_fork),
 		TEST(test_signals_are_the_programs),

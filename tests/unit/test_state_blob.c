@@ -45,6 +45,7 @@ static const struct blob_session plain = {
 	.tx_first = TX_FIRST,
 	.tx_next = TX_FIRST + 4,
 	.tx_digest_first = 0x5678,
+	.initial_window = 512,
 };
 
 /* In the order of their ids. */
@@ -649,7 +650,7 @@ static const struct wrong wrongs[] = {
 	{"role", S_SESSION, 0, 0, 1, 2, BLOB},
 	{"version 0", S_SESSION, 0, 1, 1, 0, BLOB},
 	{"version 2", S_SESSION, 0, 1, 1, 2, VMC_ERR_FUTURE},
-	{"reserved", S_SESSION, 0, 2, 2, 1, BLOB},
+	{"explain", S_SESSION, 0, 2, 2, VMC_REASON_LIMIT, BLOB},
 	{"epoch", S_SESSION, 0, 4, 4, 0, BLOB},
 	{"max_frame", S_SESSION, 0, 12, 4, VMC_MIN_FRAME - 1, BLOB},
 	{"max_frame", S_SESSION, 0, 12, 4, VMC_MAX_FRAME + 1, BLOB},
@@ -675,6 +676,12 @@ static const struct wrong wrongs[] = {
 	{"tx_next", S_SESSION, 0, 104, 8, BIG, BLOB},
 	{"tx_digest_first", S_SESSION, 0, 112, 8, 1, BLOB},
 	{"tx_digest", S_SESSION, 0, 120, 8, 1, BLOB},
+	{"initial_window: 0", S_SESSION, 0, 128, 4, 0, BLOB},
+	{"initial_window: beyond", S_SESSION, 0, 128, 4, VMC_MAX_WINDOW + 1,
+	 BLOB},
+	{"initial_window: our max_window", S_SESSION, 0, 128, 4, VMC_MAX_WINDOW,
+	 VMC_ERR_LIMIT},
+	{"reserved", S_SESSION, 0, 132, 4, 1, BLOB},
 
 	{"id: 0", S_STREAMS, AT_ASKED, O_ID, 4, 0, BLOB},
 	{"id: twice", S_STREAMS, AT_RESET, O_ID, 4, 1, BLOB},
@@ -1309,9 +1316,16 @@ static void adopt_has_conditions(void **state)
 	l.cfg.max_window--;
 	assert_int_equal(adopt(&l), VMC_ERR_BLOB);
 	l.cfg.max_window++;
+	/* What the peer was told stays, if that can be. */
 	l.cfg.initial_window++;
-	assert_int_equal(adopt(&l), VMC_ERR_BLOB);
+	assert_int_equal(adopt(&l), 0);
+	assert_int_equal(l.s->cfg.initial_window, 512);
 	l.cfg.initial_window--;
+	l.s->cfg.initial_window = l.cfg.max_window + 1;
+	assert_int_equal(adopt(&l), VMC_ERR_BLOB);
+	l.s->cfg.initial_window = 0;
+	assert_int_equal(adopt(&l), VMC_ERR_BLOB);
+	l.s->cfg.initial_window = 512;
 	l.cfg.max_names--;
 	assert_int_equal(adopt(&l), VMC_ERR_BLOB);
 	l.cfg.max_names++;

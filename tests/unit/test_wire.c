@@ -229,6 +229,27 @@ static void hello_is_looked_for(void **state)
 	assert_int_equal(wire_find_hello(buf, sizeof(buf)), 64);
 }
 
+/* At every place, behind every beginning of another one. */
+static void hello_is_found_everywhere(void **state)
+{
+	uint8_t buf[80];
+
+	(void)state;
+	for (size_t at = 0; at + HELLO_MAGIC_LEN <= sizeof(buf); at++) {
+		for (size_t part = 0; part + 1 < HELLO_MAGIC_LEN; part++) {
+			for (int fill = 0; fill < 256; fill++) {
+				size_t from = at < part ? 0 : at - part;
+
+				memset(buf, fill, sizeof(buf));
+				memcpy(buf + from, hello_magic, at - from);
+				memcpy(buf + at, hello_magic, HELLO_MAGIC_LEN);
+				assert_int_equal(
+					wire_find_hello(buf, sizeof(buf)), at);
+			}
+		}
+	}
+}
+
 /* Who writes one beginning after the other makes nobody hash each to its end.
  */
 static void hello_with_another_in_it_is_none(void **state)
@@ -386,6 +407,7 @@ int main(void)
 		cmocka_unit_test(names_that_are_legal),
 		cmocka_unit_test(hello_is_found_whole_or_not_at_all),
 		cmocka_unit_test(hello_is_looked_for),
+		cmocka_unit_test(hello_is_found_everywhere),
 		cmocka_unit_test(hello_with_another_in_it_is_none),
 		cmocka_unit_test(hello_ranges),
 		cmocka_unit_test(hello_of_larger_limits_is_clamped),

@@ -192,7 +192,10 @@ class Journey:
             during(source, there)
         stopped = stamp(source.qmp.wait_event("STOP"))
         resumed = stamp(there.qmp.wait_event("RESUME"))
-        self.wait_status(source.qmp, "completed")
+        # Both, or what is left of one is read at the next hop. With postcopy
+        # memory still comes: a source that ends now takes the guest along.
+        for host in (source, there):
+            self.wait_status(host.qmp, "completed")
         there.vm.guest.take_over(source.vm.guest)
         self.here = there
         return Move(stopped, resumed)
@@ -203,7 +206,8 @@ class Journey:
             status = qmp.wait_event("MIGRATION")["data"]["status"]
             if status in wanted:
                 return status
-            if status in ("completed", "failed", "cancelled"):
+            if status in ("completed", "failed", "cancelled",
+                          "postcopy-paused"):
                 raise Failure(f"the migration {status}")
 
     def hop(self, early=True, **more):
@@ -215,7 +219,6 @@ class Journey:
         if not early:
             time.sleep(r.uniform(0, 0.5))
             there.attach()
-        # It may stand there for a while, or be gone at once.
         # It may stand there for a while: programs learn of the move when its
         # QEMU ends.
         self.stayed = r.choice([0, r.uniform(0, 0.5)])
