@@ -565,6 +565,34 @@ def worker_is_in_its_sandbox(b):
     equal(b.end(), 0)
 
 
+def own_namespaces():
+    """May this user make some? In a container often not."""
+    return subprocess.run(["unshare", "-m", "-n", "-i", "-u", "true"],
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@test
+def worker_sees_no_names(b):
+    """What seccomp would hide from the worker is not there either."""
+    if SANITIZED or os.geteuid() != 0 or not own_namespaces():
+        raise Skip("needs root, namespaces and the sandbox")
+    b.start_all("--user", str(OTHER_UID))
+    proc = f"/proc/{b.worker()}"
+    for ns in ("mnt", "net", "ipc", "uts"):
+        assert os.readlink(f"{proc}/ns/{ns}") != \
+            os.readlink(f"/proc/self/ns/{ns}"), ns
+    equal(os.listdir(f"{proc}/root"), [])
+    # The kernel gives the files of what may not be dumped to root.
+    equal(os.stat(f"{proc}/mem").st_uid, 0)
+    with open(f"{proc}/limits", encoding="ascii") as f:
+        limits = dict(re.findall(r"^(Max [a-z ]+?)  +(\d+) ", f.read(), re.M))
+    equal(limits["Max open files"], "4096")
+    equal(limits["Max data size"], str(256 << 20))
+    equal(limits["Max processes"], "0")
+    equal(limits["Max core file size"], "0")
+    equal(b.end(), 0)
+
+
 @test
 def other_users_need_a_rule(b):
     if os.geteuid() != 0:

@@ -110,10 +110,43 @@ struct server {
 	pid_t pid;
 };
 
+static int count_fds(struct msghdr *msg)
+{
+	int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_type == SCM_RIGHTS)
+			n += (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	return n;
+}
+
+static void answer_with_fds(int fd, const char *id)
+{
+	char some[4096] = "", reply[64];
+	int fds = 0, n;
+
+	while (!memchr(some, '\n', sizeof(some))) {
+		char control[256];
+		struct iovec iov = {some, sizeof(some)};
+		struct msghdr msg = {.msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control,
+				     .msg_controllen = sizeof(control)};
+
+		if (recvmsg(fd, &msg, 0) <= 0)
+			return;
+		fds += count_fds(&msg);
+	}
+	n = snprintf(reply, sizeof(reply), "{\"return\": %d, \"id\": %s}\n",
+		     fds, id);
+	(void)!send(fd, reply, (size_t)n, MSG_NOSIGNAL);
+}
+
 /*
  * A process that takes one client and plays @script: "> text" is sent as it
- * is, "<" waits for a line from the client, "close" ends, "hang" keeps the
- * connection open without a word. NULL ends the script like "close".
+ * is, "<" waits for a line from the client, "count N" does and answers command
+ * N with the number of descriptors that came beside it, "close" ends, "hang"
+ * keeps the connection open without a word. NULL ends the script like "close".
  */
 static void play(int fd, const char *const *script)
 {
@@ -129,6 +162,8 @@ static void play(int fd, const char *const *script)
 			while (n < sizeof(line) && read(fd, line + n, 1) == 1 &&
 			       line[n] != '\n')
 				n++;
+		} else if (strncmp(*script, "count ", 6) == 0) {
+			answer_with_fds(fd, *script + 6);
 		} else if (strcmp(*script, "hang") == 0) {
 			/* Until the client goes. */
 			(void)!read(fd, line, sizeof(line));
@@ -244,6 +279,27 @@ static void test_open_fails(void **state)
 	qmp_close(q);
 }
 
+/*
+ * The time-out is that of the start, too: a machine that is too busy for it
+ * gets more.
+ */
+static void open_in_time(struct server *s, struct qmp **ret,
+			 const char *const *script, const char *flood_text,
+			 int timeout_ms)
+{
+	int r;
+
+	for (;; timeout_ms *= 2) {
+		server_start(s, script, flood_text);
+		r = qmp_open(ret, s->path, timeout_ms);
+		if (r != -ETIMEDOUT || timeout_ms > LONG_MS)
+			break;
+		qmp_close(*ret);
+		server_end(s);
+	}
+	assert_int_equal(r, 0);
+}
+
 /* One command after a good start. */
 static int try_command(const char *const *script, const char *flood_text,
 		       int timeout_ms, char *error, json_t **ret)
@@ -252,8 +308,7 @@ static int try_command(const char *const *script, const char *flood_text,
 	struct qmp *q = NULL;
 	int r, again;
 
-	server_start(&s, script, flood_text);
-	assert_int_equal(qmp_open(&q, s.path, timeout_ms), 0);
+	open_in_time(&s, &q, script, flood_text, timeout_ms);
 	r = qmp_command(q, "query-x", json_pack("{s:i}", "a", 1), ret);
 	snprintf(error, 512, "%s", qmp_error(q));
 	if (r && r != -EREMOTEIO) {
@@ -392,6 +447,44 @@ static void test_deleted(void **state)
 	server_end(&s);
 }
 
+static int fds_of(struct qmp *q, size_t text_len, int fd)
+{
+	char *text = calloc(1, text_len + 1);
+	json_t *ret = NULL;
+	int n;
+
+	assert_non_null(text);
+	memset(text, 'x', text_len);
+	assert_int_equal(qmp_command_fd(q, "getfd",
+					json_pack("{s:s}", "fdname", text), fd,
+					&ret),
+			 0);
+	n = (int)json_integer_value(ret);
+	json_decref(ret);
+	free(text);
+	return n;
+}
+
+/* Beside the first bytes, however many pieces the line is sent in. */
+static void test_fd_is_sent_once(void **state)
+{
+	struct server s;
+	struct qmp *q = NULL;
+
+	(void)state;
+	server_start(&s,
+		     SCRIPT("> " GREETING, "<", "> " OK(1), "count 2",
+			    "count 3", "count 4"),
+		     NULL);
+	assert_int_equal(qmp_open(&q, s.path, LONG_MS), 0);
+	assert_int_equal(fds_of(q, 4, STDIN_FILENO), 1);
+	/* More than a socket takes at once. */
+	assert_int_equal(fds_of(q, 1u << 20, STDIN_FILENO), 1);
+	assert_int_equal(fds_of(q, 4, -1), 0);
+	qmp_close(q);
+	server_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_floods),
 		cmocka_unit_test(test_line_limit),
 		cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_fd_is_sent_once),
 	};
 
 	return cmocka_run_group_tests_name("qmp", tests, NULL, NULL);
