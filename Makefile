@@ -15,17 +15,22 @@ UPGRADES ?= 100
 .PHONY: build demo check soak soak-migrate bench install fuzz guest clean help
 .DEFAULT_GOAL := build
 
+# What a goal needs is all asked for at once, by what it is built upon.
+NEED = build
+guest demo: NEED = guest
+bench: NEED = bench
+soak soak-migrate: NEED = test
+
 build: $(BUILD)/build.ninja
-	@tools/deps build
+	@tools/deps $(NEED)
 	ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	@tools/deps build
+	@tools/deps $(NEED)
 	meson setup --prefix $(PREFIX) $(BUILD)
 
 # The bootable guest: BUILD/guest and BUILD/guest-dynamic.
 guest: build
-	@tools/deps guest
 	guest/test-guest $(BUILD)
 
 demo: guest
@@ -35,23 +40,18 @@ check:
 	@tools/deps test
 	tools/check --build $(BUILD) $(if $(QUICK),--quick)
 
-# What takes too long for every check.
+# What takes too long for every check; SEED=N repeats a run.
 soak: guest
-	@tools/deps test
-	tests/vm/run --build $(BUILD) --soak
-	VMC_KILLS=$(KILLS) VMC_KILLS_CALLS=$(KILLS_CALLS) \
-		VMC_UPGRADES=$(UPGRADES) meson test -C $(BUILD) \
-		--no-rebuild --timeout-multiplier 20 kill upgrade
-	$(MAKE) soak-migrate
+	tools/check --soak --build $(BUILD) --kills $(KILLS) \
+		--calls $(KILLS_CALLS) --upgrades $(UPGRADES) --migrations $(MIGRATIONS) \
+		$(if $(SEED),--seed $(SEED))
 
 # A guest that moves again and again under load; SEED=N repeats a run.
 soak-migrate: guest
-	@tools/deps test
 	tests/vm/soak-migrate --build $(BUILD) --migrations $(MIGRATIONS) \
 		$(if $(SEED),--seed $(SEED))
 
 bench: guest
-	@tools/deps bench
 	bench/run.py --build $(BUILD) $(if $(QUICK),--quick)
 
 install: build

@@ -58,7 +58,7 @@ def below(pid):
 
 def new_check():
     return check.Check(argparse.Namespace(
-        build="build", quick=False, deep=False, only=[]))
+        build="build", quick=False, soak=False, only=[]))
 
 
 class Interrupted(unittest.TestCase):

@@ -84,13 +84,14 @@ def raw_port(t, rate):
     source.leave()
     inside.stop()
     tell_flows(outside, signal.SIGUSR1)
-    return inside.ends(1)[0], host_ends(outside, 1)[0]
+    ends = inside.ends(1)[0], host_ends(outside, 1)[0]
+    there.vm.qemu.kill()
+    there.vm.qemu.wait()
+    return ends
 
 
-@test(timeout=180)
-def test_raw_port_loses(t):
-    """What is tested here is the tests: the same switch, the same checker,
-    and a port without vmchannel."""
+def raw_port_loses(t):
+    """Whether bytes from the guest came twice, or not at all."""
     guest, host = raw_port(t, 2 * MIB)
     for name, end, other in (("host to guest", guest, host),
                              ("guest to host", host, guest)):
@@ -98,9 +99,19 @@ def test_raw_port_loses(t):
                f"{end.doubled} doubled, {other.out - end.got} not there at "
                "the end")
     check(guest.lost > 0, f"host to guest nothing was lost: {guest}")
-    # Twice, or the port is wedged: which of them is QEMU's luck.
-    check(host.doubled + guest.out - host.got > 0,
-          f"guest to host all came once: {host}")
+    return host.doubled + guest.out - host.got > 0
+
+
+# A switch at which QEMU was not throttling does no harm that way.
+RAW_ATTEMPTS = 4
+
+
+@test(timeout=400)
+def test_raw_port_loses(t):
+    """What is tested here is the tests: the same switch, the same checker,
+    and a port without vmchannel."""
+    check(any(raw_port_loses(t) for _ in range(RAW_ATTEMPTS)),
+          f"guest to host all came once at {RAW_ATTEMPTS} switches")
 
 
 def need_state():
