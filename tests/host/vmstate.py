@@ -113,7 +113,7 @@ class Bus:
                 self.loaded = self.map[AREA:AREA + size]
                 sock.send(MSG.pack(1, LOADED, 0, 0, ident))
 
-    def wait(self, what, timeout=10):
+    def wait(self, what, timeout=vmc.TIMEOUT):
         with self.asked:
             assert self.asked.wait_for(
                 lambda: any(w == what for _, w in self.seen), timeout), what
@@ -220,7 +220,7 @@ class Qemu:
             out.append((t["seconds"] + t["microseconds"] / 1e6, name))
         return out
 
-    def wait(self, *names, timeout=20):
+    def wait(self, *names, timeout=vmc.TIMEOUT):
         def look():
             return next((n for _, n in self.named() if n in names), None)
         with self.changed:
