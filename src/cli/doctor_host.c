@@ -135,6 +135,15 @@ static enum doctor_verdict check_migration(struct doctor *d)
 		doctor_detail(d, "QEMU takes the state of streams along");
 		return DOCTOR_GOOD;
 	}
+	/* No fault of a hop: streams move bytes, and so they are looked at. */
+	if (strcmp(vmstate, "lost") == 0) {
+		doctor_detail(d, "QEMU's migration would fail, and the VM go "
+				 "on here: what its dbus-vmstate was connected "
+				 "to has died; by QMP, object-del \"vmch0\" "
+				 "and object-add what 'vmchannel qemu-args' "
+				 "prints");
+		return DOCTOR_SKIPPED;
+	}
 	doctor_detail(d, "streams would end: %s",
 		      strcmp(vmstate, "waiting") == 0
 			      ? "QEMU has no dbus-vmstate that is connected to "

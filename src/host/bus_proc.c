@@ -75,6 +75,20 @@ static void forget(struct supervisor *s)
 	s->bus_pid = 0;
 }
 
+/* For whoever asks what a migration would do. */
+static void tell_vmstate(struct supervisor *s)
+{
+	struct ipc_msg m = {.type = IPC_VMSTATE, .value = IPC_VMSTATE_WAITING};
+
+	if (s->bus_listener < 0)
+		m.value = IPC_VMSTATE_OFF;
+	else if (s->bus_lost)
+		m.value = IPC_VMSTATE_LOST;
+	/* Not to a worker of another program; its successor is told. */
+	if (s->worker_ready && s->up.phase == UPGRADE_NONE)
+		worker_tell(s, &m, -1);
+}
+
 static int start(struct supervisor *s)
 {
 	int sv[2];
@@ -105,6 +119,7 @@ void bus_wanted(struct supervisor *s)
 		s->bus_restart_ms = supervisor_now_ms() + RESTART_PAUSE_MS;
 		return;
 	}
+	s->bus_lost = false;
 	bus_join(s);
 }
 
@@ -127,6 +142,7 @@ void bus_join(struct supervisor *s)
 	int sv[2];
 	int r;
 
+	tell_vmstate(s);
 	if (s->bus_pid <= 0 || !s->worker_ready)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
@@ -146,11 +162,15 @@ void bus_died(struct supervisor *s, int wait_status)
 {
 	uint64_t now = supervisor_now_ms();
 
-	log_error("ev=bus-died status=0x%x", (unsigned int)wait_status);
+	/* QEMU does not connect by itself. */
+	log_error("ev=bus-died status=0x%x migration=fails-until-object-add",
+		  (unsigned int)wait_status);
+	s->bus_lost = true;
 	/* One that cannot even start is not tried in a circle. */
 	if (now - s->bus_start_ms < RESTART_PAUSE_MS)
 		s->bus_restart_ms = now + RESTART_PAUSE_MS;
 	forget(s);
+	tell_vmstate(s);
 }
 
 bool bus_is_awaited(const struct supervisor *s)

@@ -62,6 +62,7 @@ static const struct kind {
 	[IPC_CLAIM] = {IPC_FROM_WORKER, F_TEXT, FD_NEVER},
 	[IPC_GIVE] = {FROM_BOTH, F_REQUEST | F_VALUE, FD_ALWAYS},
 	[IPC_LIFE] = {FROM_BOTH, F_VALUE, FD_NEVER},
+	[IPC_VMSTATE] = {IPC_FROM_SUPERVISOR, F_VALUE, FD_NEVER},
 };
 
 /* ---- strings: each has a rule, the same both ways ----------------------- */

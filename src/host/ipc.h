@@ -51,7 +51,17 @@ enum ipc_type {
 	/* both ways */
 	IPC_GIVE, /* fd; value: enum state_fd_kind; request: its cookie */
 	IPC_LIFE, /* value: enum life, from now on */
+	/* supervisor to worker */
+	IPC_VMSTATE, /* value: enum ipc_vmstate, while there is no IPC_BUS */
 	IPC_TYPE_NUM
+};
+
+/* Where QEMU's dbus-vmstate connects to. */
+enum ipc_vmstate {
+	IPC_VMSTATE_OFF,     /* nowhere */
+	IPC_VMSTATE_WAITING, /* it has not yet */
+	IPC_VMSTATE_LOST,    /* what it was connected to has died */
+	IPC_VMSTATE_NUM
 };
 
 enum ipc_side {

@@ -70,6 +70,7 @@ static const struct item {
 	{31, ITEM_TIME, AT(upgrades.at_ms[6])},
 	{32, ITEM_TIME, AT(upgrades.at_ms[7])},
 	{33, ITEM_INT, AT(upgrades.refused)},
+	{34, ITEM_FLAG, AT(bus_lost)},
 	{40, ITEM_FD, AT(bus_listener)},
 	{41, ITEM_FD, AT(bus_pair)},
 	{42, ITEM_FD, AT(bus_fd)},

@@ -116,6 +116,7 @@ struct supervisor {
 	int bus_fd;              /* memfd that it shares with workers */
 	uint64_t bus_start_ms;   /* when it was started */
 	uint64_t bus_restart_ms; /* not before; 0: at once */
+	bool bus_lost;           /* it died, and QEMU did not come back yet */
 
 	bool announced; /* programs can connect, and it was said */
 	bool stopping;

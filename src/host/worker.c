@@ -272,13 +272,21 @@ static void on_life(struct worker *w, const struct ipc_msg *m, int fd)
 
 static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 					    const struct ipc_msg *m, int fd) = {
-	[IPC_CONFIG] = on_config,      [IPC_CONFIG_FAILED] = on_config_failed,
-	[IPC_LINK] = on_link,          [IPC_LINK_DETAIL] = on_link_detail,
-	[IPC_SERVICE] = on_service,    [IPC_STOP] = on_stop,
-	[IPC_BUS] = worker_on_bus,     [IPC_CLAIMED] = worker_on_claimed,
-	[IPC_HOLD] = on_hold,          [IPC_THAW] = on_thaw,
-	[IPC_ADOPT] = worker_on_adopt, [IPC_GIVE] = worker_on_give,
-	[IPC_LIFE] = on_life,          [IPC_UPGRADE_FAILED] = on_upgrade_failed,
+	[IPC_CONFIG] = on_config,
+	[IPC_CONFIG_FAILED] = on_config_failed,
+	[IPC_LINK] = on_link,
+	[IPC_LINK_DETAIL] = on_link_detail,
+	[IPC_SERVICE] = on_service,
+	[IPC_STOP] = on_stop,
+	[IPC_BUS] = worker_on_bus,
+	[IPC_CLAIMED] = worker_on_claimed,
+	[IPC_HOLD] = on_hold,
+	[IPC_THAW] = on_thaw,
+	[IPC_ADOPT] = worker_on_adopt,
+	[IPC_GIVE] = worker_on_give,
+	[IPC_LIFE] = on_life,
+	[IPC_UPGRADE_FAILED] = on_upgrade_failed,
+	[IPC_VMSTATE] = worker_on_vmstate,
 };
 
 bool worker_hear(struct worker *w)

@@ -85,6 +85,8 @@ void worker_life_close(struct worker *w);
 void worker_peer_up(void *data, bool resumed);
 /* worker_on_claimed() - may the state be loaded that the bus brought? */
 void worker_on_claimed(struct worker *w, const struct ipc_msg *m, int fd);
+/* worker_on_vmstate() - what is true while there is no bus process */
+void worker_on_vmstate(struct worker *w, const struct ipc_msg *m, int fd);
 /* worker_on_bus() - @fd is our end of a new pair; consumed */
 void worker_on_bus(struct worker *w, const struct ipc_msg *m, int fd);
 

@@ -202,7 +202,6 @@ static void bus_close(struct worker *w)
 		munmap(w->bus_mem, BUS_STATE_SIZE);
 	w->bus_mem = NULL;
 	w->claiming = false;
-	broker_set_vmstate(w->broker, "off");
 }
 
 /* ---- what the bus process says ---- */
@@ -222,6 +221,7 @@ static void on_state(struct worker *w, const struct bus_msg *m, int fd)
 		w->bus_refused++;
 		log_error("ev=bus-memory error=\"%s\" refused=%u", strerror(-r),
 			  w->bus_refused);
+		broker_set_vmstate(w->broker, "off");
 		bus_close(w);
 		return;
 	}
@@ -328,6 +328,9 @@ static void on_bus(uv_poll_t *h, int status, int events)
 	if (r == 1 && fd >= 0)
 		close(fd);
 	log_warning("ev=bus-gone error=\"%s\"", r < 0 ? strerror(-r) : "end");
+	/* If it has ended the supervisor says what is true now. */
+	if (r != 0)
+		broker_set_vmstate(w->broker, "off");
 	bus_close(w);
 }
 
@@ -346,6 +349,19 @@ static int bus_watch(struct worker *w)
 	h->data = w;
 	w->bus_poll = h;
 	return uv_poll_start(h, UV_READABLE, on_bus);
+}
+
+void worker_on_vmstate(struct worker *w, const struct ipc_msg *m, int fd)
+{
+	static const char *const words[IPC_VMSTATE_NUM] = {
+		[IPC_VMSTATE_OFF] = "off",
+		[IPC_VMSTATE_WAITING] = "waiting",
+		[IPC_VMSTATE_LOST] = "lost",
+	};
+
+	(void)fd;
+	if (m->value >= 0 && m->value < IPC_VMSTATE_NUM)
+		broker_set_vmstate(w->broker, words[m->value]);
 }
 
 void worker_on_bus(struct worker *w, const struct ipc_msg *m, int fd)

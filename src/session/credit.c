@@ -162,6 +162,21 @@ static uint32_t due_from(const struct vmc_session *s, uint32_t window)
 	return (window * CREDIT_NUM + CREDIT_DEN - 1) / CREDIT_DEN;
 }
 
+/*
+ * The limit that goes with @window. The peer's frames are as large as it lets
+ * them be, so it ends where one of them does: each frame costs both sides
+ * some system calls, whatever its size.
+ */
+static uint64_t limit_of(const struct vmc_session *s, const struct slot *sl,
+			 uint32_t window)
+{
+	uint32_t frame = s->max_frame - WIRE_HEADER;
+	uint64_t limit = sl->rx_read + window;
+	uint64_t ahead = less(limit, sl->rx_off);
+
+	return ahead < frame ? limit : limit - ahead % frame;
+}
+
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 {
 	uint32_t window, out;
@@ -181,14 +196,14 @@ void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
 	window = share(s, sl);
 	if (sl->held > window)
 		set_held(s, sl, max_u32(window, out));
-	limit = sl->rx_read + window;
+	limit = limit_of(s, sl, window);
 	if (limit > sl->rx_limit && limit - sl->rx_limit >= due_from(s, window))
 		slot_want(s, sl, WANT_CREDIT);
 }
 
 uint64_t credit_due(const struct vmc_session *s, const struct slot *sl)
 {
-	uint64_t limit = sl->rx_read + share(s, sl);
+	uint64_t limit = limit_of(s, sl, share(s, sl));
 
 	return is_over(sl) || limit <= sl->rx_limit ? 0 : limit;
 }

@@ -142,6 +142,7 @@ struct slot {
 	uint32_t id;
 	uint16_t bits, hash_next;
 	uint8_t want, ev, name_len;
+	uint8_t bulk;         /* its last frame was no sparse stream's */
 	uint16_t stop_reason; /* of the peer's STOP, for the event */
 	uint16_t tx_reason;   /* of our STOP or RESET */
 	uint16_t end_reason;

@@ -246,6 +246,18 @@ void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes)
 	owner_nodes(sc)[node->owner].deficit -= (int32_t)bytes;
 }
 
+void sched_give_way(struct sched *sc, uint16_t i)
+{
+	struct fq_node *node = &stream_nodes(sc)[i];
+	struct fq_node *onode = &owner_nodes(sc)[node->owner];
+	struct owner *ow = &owners_of(sc)[node->owner];
+
+	if (node->where == FQ_FRESH)
+		fq_to_old(&ow->streams, node, stream_links(sc), i);
+	if (onode->where == FQ_FRESH && list_empty(&ow->streams.fresh))
+		fq_to_old(&sc->owners, onode, owner_links(sc), node->owner);
+}
+
 uint16_t sched_owner(const struct sched *sc, uint16_t i)
 {
 	const struct fq_node *node = &stream_nodes(sc)[i];

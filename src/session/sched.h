@@ -48,6 +48,10 @@ uint16_t sched_pick(struct sched *sc);
 /* sched_charge() - @i, which was picked, has used @bytes of its turn */
 void sched_charge(struct sched *sc, uint16_t i, uint32_t bytes);
 
+/* sched_give_way() - @i, which was picked while fresh, is to wait among the old
+ * ones; its owner, too, unless other streams of it are fresh */
+void sched_give_way(struct sched *sc, uint16_t i);
+
 /* sched_owner() - number (0..n-1) of the owner of @i while it has streams, or
  * SCHED_NONE if @i is not there */
 uint16_t sched_owner(const struct sched *sc, uint16_t i);

@@ -215,7 +215,7 @@ static uint32_t pull_len(const struct vmc_session *s, const struct slot *sl,
 	want = (uint32_t)min_u64(want, sl->tx_limit - sl->tx_off);
 	if (s->inflight_bytes + want <= cap)
 		return want;
-	if (!fresh)
+	if (!fresh || sl->bulk)
 		return 0;
 	want = min_u32(want, FRESH_BYTES);
 	return s->inflight_bytes + want <= cap + FRESH_BYTES ? want : 0;
@@ -236,6 +236,32 @@ static uint32_t pull_fit(const struct vmc_session *s, uint32_t len)
 	return len;
 }
 
+/*
+ * Whose turn it is, and how much it may send; 0: nobody may. A bulk stream that
+ * ran empty for a moment is fresh again, but no sparse one: beyond the cap it
+ * would go on in small pieces, and in the way of those the room is there for.
+ */
+static uint32_t pull_pick(struct vmc_session *s, uint16_t *ret)
+{
+	struct sched *sc = session_sched(s);
+	uint16_t i;
+
+	while ((i = sched_pick(sc)) != SCHED_NONE) {
+		const struct slot *sl = slot_at(s, i);
+		bool fresh = sched_is_fresh(sc, i);
+		uint32_t len = pull_len(s, sl, fresh);
+
+		*ret = i;
+		/* OPEN and ACCEPT go first; there was no room for them. */
+		if (sl->want & (WANT_OPEN | WANT_ACCEPT))
+			return 0;
+		if (len || !fresh || !sl->bulk)
+			return len;
+		sched_give_way(sc, i);
+	}
+	return 0;
+}
+
 bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret, uint64_t now)
 {
 	struct place at;
@@ -246,16 +272,10 @@ bool vmc_session_pull(struct vmc_session *s, struct vmc_pull *ret, uint64_t now)
 	if (s->state != VMC_SESSION_UP || s->frozen)
 		return false;
 	control_build(s, now);
-	i = sched_pick(session_sched(s));
-	if (i == SCHED_NONE)
-		return false;
-	sl = slot_at(s, i);
-	/* OPEN and ACCEPT go first; there was no room for them. */
-	if (sl->want & (WANT_OPEN | WANT_ACCEPT))
-		return false;
-	len = pull_len(s, sl, sched_is_fresh(session_sched(s), i));
+	len = pull_pick(s, &i);
 	if (!len)
 		return false;
+	sl = slot_at(s, i);
 	len = pull_fit(s, len);
 	if (!tx_place(s, len, true, &at))
 		return false;
@@ -291,6 +311,8 @@ static void pull_commit(struct vmc_session *s, struct slot *sl, uint32_t n,
 		sl->fin_seq = s->tx_next;
 		sl->want &= (uint8_t)~WANT_FIN;
 	}
+	if (n)
+		sl->bulk = n >= FRESH_BYTES;
 	sl->tx_off += n;
 	s->st.bytes_out += n;
 	tx_commit(s, s->pull_off, s->pull_append, &h,

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 
-TIMEOUT = 20
+TIMEOUT = 90  # seconds; only ever waited for in full when a test fails
 
 
 class Error(Exception):

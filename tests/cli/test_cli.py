@@ -442,6 +442,43 @@ def test_stdin_that_was_not_taken_is_125(w):
     w.stop(c)
 
 
+def ended_while_stopped(w, stdin):
+    """connect stands still; the other side ends orderly; then it goes on."""
+    gate = w.dir + "/gate"
+    if not os.path.exists(gate):
+        os.mkfifo(gate)
+    p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",
+                 "echo hi; read x <" + gate)
+    monitor = Monitor(w)
+    monitor.until("snapshot-end")
+    c = w.start(w.command(w.host, "connect", "web1", CHANNEL),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE)
+    assert c.stdout.read(3) == b"hi\n"
+    os.kill(c.pid, signal.SIGSTOP)
+    c.stdin.write(stdin)
+    c.stdin.flush()
+    with open(gate, "wb", buffering=0) as f:
+        f.write(b"\n")
+    monitor.until("stream-closed")
+    monitor.close()
+    os.kill(c.pid, signal.SIGCONT)
+    status, said = c.wait(PATIENCE), c.stderr.read()
+    w.stop(c)
+    w.stop(p)
+    return status, said
+
+
+def test_stdin_that_waits_at_an_orderly_end_is_125(w):
+    status, said = ended_while_stopped(w, b"y" * 1000)
+    assert status == 125, (status, said)
+    assert b"before it had all of stdin; it has taken 0 bytes" in said, said
+
+
+def test_nothing_on_stdin_at_an_orderly_end_is_0(w):
+    assert ended_while_stopped(w, b"") == (0, b"")
+
+
 def test_reset_is_125_with_the_reason(w):
     """The other side goes away with bytes unread."""
     p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-PATIENCE = 30  # seconds; only ever waited for in full when a test fails
+PATIENCE = 90  # seconds; only ever waited for in full when a test fails
 
 
 def wait_until(what, condition):

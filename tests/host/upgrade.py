@@ -398,7 +398,7 @@ def lock_and_restart(b):
     install(path)
     upgrade(b)
     p = subprocess.run(b.command(), stderr=subprocess.PIPE, text=True,
-                       timeout=20, check=False)
+                       timeout=vmc.TIMEOUT, check=False)
     equal(p.returncode, 3)
     has(p.stderr, f"in use by process {b.daemon.pid}")
     old = b.worker()

@@ -113,7 +113,7 @@ class Bus:
                 self.loaded = self.map[AREA:AREA + size]
                 sock.send(MSG.pack(1, LOADED, 0, 0, ident))
 
-    def wait(self, what, timeout=10):
+    def wait(self, what, timeout=vmc.TIMEOUT):
         with self.asked:
             assert self.asked.wait_for(
                 lambda: any(w == what for _, w in self.seen), timeout), what
@@ -220,7 +220,7 @@ class Qemu:
             out.append((t["seconds"] + t["microseconds"] / 1e6, name))
         return out
 
-    def wait(self, *names, timeout=20):
+    def wait(self, *names, timeout=vmc.TIMEOUT):
         def look():
             return next((n for _, n in self.named() if n in names), None)
         with self.changed:
@@ -607,6 +607,11 @@ class Daemon:
         return [int(line.split()[0]) for line in out.splitlines()
                 if what in line]
 
+    def vmstate(self):
+        with contextlib.suppress(OSError, EOFError):
+            return vmc.call(self.dir, "GetInfo")["vmstate"]
+        return "gone"
+
     def said(self):
         with open(self.log.name, encoding="utf-8") as f:
             return f.read()
@@ -658,14 +663,29 @@ def whole_daemons(w):
 @test
 def killed_process_comes_back(w):
     a = w.keep(Daemon(w, "src"))
+    wait_for(lambda: a.vmstate() == "waiting")
     s = w.qemu("src", bus=a.bus)
+    wait_for(lambda: a.vmstate() == "connected")
     time.sleep(1.1)  # one that lived so long is started again at once
     pid, = a.children("--bus")
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: "ev=bus-died" in a.said())
+    wait_for(lambda: a.vmstate() == "lost")
+    # Safely on the source: the VM goes on, and nothing was asked of anybody.
+    s.call("migrate", uri="exec:cat >/dev/null")
+    equal(s.ended(), "failed")
+    wait_for(lambda: s.status() == "running")
+    # A worker that comes later knows it, too, and so does a new program.
+    os.kill(a.children("--worker")[0], signal.SIGKILL)
+    wait_for(lambda: a.vmstate() == "lost")
+    a.proc.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "ev=upgraded" in a.said())
+    wait_for(lambda: a.vmstate() == "lost")
+    del s.events[:]
     s.call("object-del", id="vmch0")
     m = s.add_object(a.bus)
     assert "return" in m, m
+    wait_for(lambda: a.vmstate() == "connected")
     assert a.children("--bus") not in ([], [pid])
     s.call("migrate", uri="exec:cat >/dev/null")
     equal(s.ended(), "completed")

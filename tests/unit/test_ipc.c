@@ -57,6 +57,7 @@ static const struct {
 	{WRK, false, {.type = IPC_MOVED}},
 	{WRK, false, {.type = IPC_CLAIM, .text = "00ff"}},
 	{SUP, false, {.type = IPC_CLAIMED, .value = -17}},
+	{SUP, false, {.type = IPC_VMSTATE, .value = 2}},
 };
 
 /* What goes both ways. */

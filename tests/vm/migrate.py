@@ -8,6 +8,7 @@ test_raw_port_loses).
 """
 import collections
 import contextlib
+import ctypes
 import os
 import random
 import re
@@ -27,7 +28,9 @@ HOP_TIMEOUT = 60
 # Places that a stream may be told to follow to; hops of a journey.
 FOLLOW_MAX = 8
 # Capabilities of QEMU that a move may ask for.
-WAYS = ("pause-before-switchover", "postcopy-ram")
+CAPABILITIES = ("pause-before-switchover", "postcopy-ram")
+# x86-64, as the QEMU that is run.
+SYS_USERFAULTFD = 323
 # Until a program that is cut knows why.
 END_SECONDS = 6
 FLOW = re.compile(r"flow (\d+): out (\d+) in (\d+) lost (\d+) doubled (\d+) "
@@ -48,6 +51,16 @@ def carries_state():
     text = subprocess.run([program("src/host/vmchanneld"), "--help"],
                           capture_output=True, text=True, check=True).stdout
     return "--incoming" in text
+
+
+def postcopy_allowed():
+    """May a QEMU of ours fetch its memory on demand (userfaultfd)?"""
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    fd = ctypes.CDLL(None).syscall(SYS_USERFAULTFD, flags)
+    if fd < 0:
+        return False
+    os.close(fd)
+    return True
 
 
 def seed_of_run(default=None):
@@ -185,7 +198,7 @@ class Journey:
         for host in (source, there):
             host.qmp.command("migrate-set-capabilities", capabilities=[
                 {"capability": c, "state": c in capabilities}
-                for c in WAYS])
+                for c in CAPABILITIES])
         source.qmp.command("migrate-set-parameters", max_bandwidth=bandwidth)
         source.qmp.command("migrate", uri=there.address)
         if during:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """moves - rounds of migrations under load, for the test and the soak."""
 import collections
+import random
 import time
 
-from migrate import (END, GuestFlows, Journey, Load, check_prefix, downtimes,
-                     host_ends)
+from migrate import (END, FOLLOW_MAX, GuestFlows, Journey, Load, check_prefix,
+                     downtimes, host_ends, postcopy_allowed)
 from vmtest import check_equal
 
 # What guest and host write and read in a second; 0: all that goes.
@@ -19,7 +20,41 @@ COUNTS = (1, 8, 64)
 # The pace of all streams together is what the emulated guest can stand.
 TICK_MS = {1: 5, 8: 10, 64: 60}
 PLAIN = 2
-HOPS = 4
+# Of one boot: as many as there are places to follow to.
+HOPS = FOLLOW_MAX
+# What a busy machine may need; no measure of what is tested.
+PATIENCE = 60
+MIB = 1 << 20
+
+
+def go_on(source, _there):
+    """A migration that waits before the switch."""
+    Journey.wait_status(source.qmp, "pre-switchover")
+    time.sleep(0.3)
+    source.qmp.command("migrate-continue", state="pre-switchover")
+
+
+def by_postcopy(source, _there):
+    time.sleep(0.2)
+    source.qmp.command("migrate-start-postcopy")
+    source.qmp.command("migrate-set-parameters", max_bandwidth=1 << 33,
+                       max_postcopy_bandwidth=0)
+
+
+# Ways to migrate: what Journey.switch() is to do.
+WAYS = {
+    "precopy": {},
+    "pause-before-switchover": {
+        "capabilities": ["pause-before-switchover"], "during": go_on},
+    # Slow, so that there is something left to come after the switch.
+    "postcopy": {"capabilities": ["postcopy-ram"], "during": by_postcopy,
+                 "bandwidth": 20 * MIB},
+}
+
+
+def ways():
+    """The names of those that this machine can do."""
+    return [w for w in WAYS if w != "postcopy" or postcopy_allowed()]
 
 
 class Round:
@@ -40,40 +75,43 @@ class Round:
         self.moves = []
         time.sleep(0.5)
 
-    def hop(self, **more):
+    def hop(self, way="precopy"):
         """Returns a line that says how it went."""
         journey = self.journey
         early = journey.random.random() < 0.7
         plain = Load(journey, PLAIN, (50000, 0), (50000, 0), 20)
-        move, source = journey.hop(early, **more)
+        move, source = journey.hop(early, **WAYS[way])
         # A destination whose daemon comes late is down until then.
         self.moves.append((move, early))
-        self.t.wait_peer(journey.daemon, 20)
+        self.t.wait_peer(journey.daemon, PATIENCE)
         self.new_streams()
         self.check_plain(plain)
         self.load.going()
         self.back.going()
         source.close()
-        return (f"{self.count} streams, {self.profile.name}, "
+        text = (f"{self.count} streams, {self.profile.name}, {way}, "
                 f"{'early' if early else 'late'}, paused "
                 f"{move.resumed - move.stopped:.0f} ms")
+        # A guest that waits for its memory looks like a deaf port.
+        reconnects = journey.daemon.proc.errors().count("ev=link-deaf")
+        return text + (f", {reconnects} reconnects" if reconnects else "")
 
     def new_streams(self):
         name = f"org.example.new{self.journey.hops}"
         serve = GuestFlows(self.journey, f"-l host {name}", "echo")
         serve.wait_listening()
         self.t.host_connect(self.journey.daemon, name, "duplex", 50000,
-                            1).ok(20)
+                            1).ok(PATIENCE)
         serve.job.kill()
 
     @staticmethod
     def check_plain(plain):
         """Who does not follow is told; nothing is silently lost."""
-        host = host_ends(plain.outside, PLAIN, 10)
-        guest = plain.inside.ends(PLAIN, 20)
+        host = host_ends(plain.outside, PLAIN, PATIENCE)
+        guest = plain.inside.ends(PLAIN, PATIENCE)
         check_prefix(host, guest, "host's plain end of")
         check_prefix(guest, host, "guest's plain end of")
-        plain.outside.wait(20)
+        plain.outside.wait(PATIENCE)
         for where, text in (("host", plain.outside.errors()),
                             ("guest", plain.inside.read())):
             told = END.findall(text)
@@ -82,18 +120,22 @@ class Round:
 
     def finish(self):
         for load in (self.load, self.back):
-            host, _ = load.finish(90)
+            host, _ = load.finish(2 * PATIENCE)
             for move, counts in self.moves:
                 if counts:
                     self.downtimes += downtimes(host, move)
 
 
-def run_round(t, seed, count, profile, hops, passed):
+def run_round(t, seed, count, profile, hops, passed, other_ways=0.0):
     """Calls passed(text) for each move that went well; the last one only
-    when all bytes are accounted for. Returns the downtimes."""
+    when all bytes are accounted for. Returns the downtimes.
+    other_ways: the part of moves that is not to be by precopy"""
     travel = Round(t, seed, count, profile)
+    dice = random.Random(seed)
+    others = [w for w in ways() if w != "precopy"]
     for i in range(hops):
-        text = travel.hop()
+        other = others and dice.random() < other_ways
+        text = travel.hop(dice.choice(others) if other else "precopy")
         if i < hops - 1:
             passed(text)
     travel.finish()

@@ -31,7 +31,7 @@ def works(t, vm, daemon, name):
 
 def ended(output, *reasons):
     """The program was told how its stream ended, in time."""
-    output.wait(20)
+    output.wait(60)
     check(any(f"end: {r} " in output.errors() for r in reasons),
           f"wanted one of {reasons}: {output.tail()}")
 

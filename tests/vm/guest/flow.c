@@ -118,7 +118,8 @@ static void do_read(struct flow *f)
 	size_t want = CHUNK, head;
 	ssize_t n;
 
-	if (f->o->in_rate) {
+	/* At the end there is only a rest to be had. */
+	if (f->o->in_rate && !f->stopping) {
 		want = (size_t)(f->o->in_rate * f->o->tick_ms / 1000) + 1;
 		want = want < CHUNK ? want : CHUNK;
 		f->read_at = now() + (double)f->o->tick_ms;
