@@ -22,7 +22,7 @@ def comm(pid):
 
 
 class Daemon:
-    """Supervisor and worker, from the pid in the VM directory's lock."""
+    """Supervisor, worker and the rest, from the pid in the VM directory's lock."""
 
     def __init__(self, directory):
         with open(os.path.join(directory, "lock")) as f:
@@ -30,8 +30,12 @@ class Daemon:
         self.pids = [supervisor] + [p for p in children(supervisor)
                                     if comm(p).startswith("vmchanneld")]
 
+    def worker(self):
+        """The process that holds the session."""
+        return next(p for p in self.pids if comm(p) == "vmchanneld-work")
+
     def cpu_s(self):
-        """utime + stime of both."""
+        """utime + stime of all."""
         total = 0
         for pid in self.pids:
             with open(f"/proc/{pid}/stat") as f:
@@ -40,7 +44,7 @@ class Daemon:
         return total / TICKS
 
     def private_mib(self):
-        """RssAnon + RssShmem of both."""
+        """RssAnon + RssShmem of all."""
         kib = 0
         for pid in self.pids:
             with open(f"/proc/{pid}/status") as f:

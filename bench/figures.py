@@ -89,6 +89,10 @@ class Samples:
     def add(self, figure, transport, value):
         self.values.setdefault((figure, transport), []).append(value)
 
+    def merge(self, other):
+        for key, values in other.values.items():
+            self.values.setdefault(key, []).extend(values)
+
     def median(self, figure, transport):
         values = self.values.get((figure, transport))
         return statistics.median(values) if values else None

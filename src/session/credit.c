@@ -174,7 +174,9 @@ static uint64_t limit_of(const struct vmc_session *s, const struct slot *sl,
 	uint64_t limit = sl->rx_read + window;
 	uint64_t ahead = less(limit, sl->rx_off);
 
-	return ahead < frame ? limit : limit - ahead % frame;
+	if (frame == 0 || ahead < frame)
+		return limit;
+	return limit - ahead % frame;
 }
 
 void credit_consumed(struct vmc_session *s, struct slot *sl, uint32_t n)
