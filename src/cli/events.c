@@ -40,15 +40,25 @@ static void print_stream(const json_t *e)
 	       ask_text(who, "side"), ask_number(who, "uid"));
 }
 
+/* Where the VM went, if somebody said so; of foreign hands. */
+static void print_destination(const json_t *o)
+{
+	const char *to = ask_text(o, "destination");
+
+	if (to[0] != '\0')
+		printf(" to %s", cli_safe(to));
+}
+
 static void print_stream_end(const json_t *e)
 {
 	const json_t *s = json_object_get(e, "stream");
 	const char *reason = ask_text(s, "reason");
 
 	print_stream(e);
-	printf(": %s, %lld bytes in, %lld out",
-	       reason[0] ? reason : ask_text(e, "reason"),
-	       ask_number(s, "bytes_in"), ask_number(s, "bytes_out"));
+	printf(": %s", reason[0] ? reason : ask_text(e, "reason"));
+	print_destination(s);
+	printf(", %lld bytes in, %lld out", ask_number(s, "bytes_in"),
+	       ask_number(s, "bytes_out"));
 }
 
 static void print_peer(const json_t *e)
@@ -60,6 +70,7 @@ static void print_peer(const json_t *e)
 						  : "new session",
 			    stdout);
 	(void)fputs(ask_text(e, "reason"), stdout);
+	print_destination(e);
 }
 
 static void print_port(const json_t *e)

@@ -33,6 +33,7 @@ static void print_head(void)
 
 static int one(const char *vm, const char *id)
 {
+	const char *to;
 	json_t *answer;
 	int r = ask(vm, "StreamStatus", json_pack("{s:s}", "id", id), &answer);
 
@@ -40,6 +41,9 @@ static int one(const char *vm, const char *id)
 		return r;
 	print_head();
 	r = print_stream(json_object_get(answer, "stream"));
+	to = ask_text(json_object_get(answer, "stream"), "destination");
+	if (to[0] != '\0' && !cli_json)
+		cli_note("VM %s: it went to %s", vm, cli_safe(to));
 	json_decref(answer);
 	return r;
 }

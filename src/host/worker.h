@@ -49,6 +49,7 @@ struct worker {
 	uint8_t *bus_mem;             /* BUS_STATE_SIZE; NULL: none yet */
 	uint8_t bus_id[STATE_ID_LEN]; /* of what is being answered */
 	uint32_t bus_version;
+	uint64_t asked_us;        /* since when QEMU waits for the answer */
 	unsigned int bus_refused; /* memory that was not taken */
 	uint32_t bus_size;        /* of the state to be loaded */
 	bool claiming;        /* the supervisor is asked whether it is new */

@@ -41,6 +41,12 @@ static void answer(struct worker *w, enum bus_type type, uint32_t size,
 		log_warning("ev=bus-deaf error=\"%s\"", strerror(-r));
 }
 
+/* How long QEMU has waited: the VM stands still. */
+static unsigned long long waited_us(const struct worker *w)
+{
+	return uv_hrtime() / 1000u - w->asked_us;
+}
+
 static void do_save(struct worker *w)
 {
 	long n = -ENOMEM;
@@ -50,9 +56,9 @@ static void do_save(struct worker *w)
 				w->bus_mem + BUS_SAVE_AT, BUS_AREA, NULL, NULL);
 	if (n < 0)
 		log_error("ev=save-failed error=\"%s\"", strerror((int)-n));
-	else
-		log_info("ev=saved bytes=%ld", n);
 	answer(w, BUS_SAVED, n < 0 ? 0 : (uint32_t)n, 0);
+	if (n >= 0)
+		log_info("ev=saved bytes=%ld us=%llu", n, waited_us(w));
 }
 
 static void do_nothing(struct worker *w)
@@ -83,7 +89,8 @@ static void do_load(struct worker *w)
 
 	w->has_session = r == STATE_OK;
 	if (r == STATE_OK)
-		log_info("ev=loaded bytes=%u", (unsigned int)w->bus_size);
+		log_info("ev=loaded bytes=%u us=%llu",
+			 (unsigned int)w->bus_size, waited_us(w));
 	else
 		log_warning("ev=load-refused why=%s", state_result_name(r));
 }
@@ -320,6 +327,7 @@ static void on_bus(uv_poll_t *h, int status, int events)
 	if (r == -EAGAIN)
 		return;
 	if (r == 1 && bus_handlers[m.type]) {
+		w->asked_us = uv_hrtime() / 1000u;
 		memcpy(w->bus_id, m.id, sizeof(w->bus_id));
 		w->bus_version = m.version;
 		bus_handlers[m.type](w, &m, fd);

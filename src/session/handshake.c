@@ -396,8 +396,12 @@ static void refuse(struct vmc_session *s, uint64_t now)
 	s->hello_due = NEVER;
 }
 
+/* One that is not out yet answers them all: what lay in the pipe while the VM
+ * stood still must not use up the answer that counts. */
 static void answer(struct vmc_session *s, uint64_t now)
 {
+	if (s->want_answer)
+		return;
 	if (bucket_take(&s->hello_bucket, HELLO_ANSWERS_PER_S,
 			HELLO_ANSWERS_BURST, now))
 		s->want_answer = true;

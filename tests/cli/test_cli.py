@@ -101,7 +101,7 @@ def test_no_vm_is_127_with_the_remedy(w):
     for args in (("channels", "web9"), ("connect", "web9", "a.b"),
                  ("listen", "web9", "a.b", "--", "true"), ("stats", "web9"),
                  ("status", "web9"), ("monitor", "web9"),
-                 ("upgrade", "web9"),
+                 ("upgrade", "web9"), ("moved", "web9", "h"),
                  ("connect", "web9", "a.b", "--follow", "--to", "x"),
                  ("call", "web9", "a.b.C"),
                  ("policy", "test", "web9", "connect", "a.b")):
@@ -263,6 +263,38 @@ def test_connect_follow_without_a_move(w):
           125, b"", "host's side")
 
 
+def streams_of(w, dir_, vm):
+    run = subprocess.run(w.command(dir_, "status", vm, "--json"),
+                         capture_output=True, check=True)
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def end_of_killed(w, *options):
+    """How the stream of a program ends that is killed in the middle."""
+    c = w.start(w.command(w.host, "connect", "web1", CHANNEL, *options),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    c.stdin.write(b"x")
+    c.stdin.flush()
+    assert c.stdout.read(1) == b"x"
+    mine = [s["id"] for s in streams_of(w, w.host, "web1")]
+    assert len(mine) == 1, mine
+    w.stop(c, signal.SIGKILL)
+    # Nobody is left on either side.
+    wait_until("both ends are over",
+               lambda: not streams_of(w, w.host, "web1") and
+               not streams_of(w, w.guest, "host"))
+    run = w.on_host("status", "web1", mine[0], "--json")
+    return json.loads(run.stdout)["reason"]
+
+
+def test_follower_is_killed(w):
+    """Its relay dies with it: as a plain program's death."""
+    p = echo(w)
+    plain = end_of_killed(w)
+    assert end_of_killed(w, "--follow", "--to", "web2") == plain, plain
+    w.stop(p)
+
+
 def test_connect_follow_that_finds_nobody(w):
     """The daemon goes: the stream searches, and says what it is for."""
     p = echo(w)
@@ -327,6 +359,14 @@ def test_upgrade_in_the_middle_of_a_stream(w):
     assert b"serves in place of" in w.on_host("upgrade", "web1").stdout
     check(w.in_guest("upgrade", "host"), 125, b"", "restart the agent")
     w.stop(p)
+
+
+def test_moved(w):
+    for text in ("host2.example.org", "x" * 255, ""):
+        check(w.on_host("moved", "web1", text), 0, b"", None)
+    for text in ("x" * 256, "a\nb"):
+        check(w.on_host("moved", "web1", text), 125, b"", "destination")
+    check(w.in_guest("moved", "host", "x"), 125, b"")
 
 
 def test_connect_failures(w):

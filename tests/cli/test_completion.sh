@@ -48,6 +48,7 @@ expect "$dir" vmchannel --dir "${dir%?}"
 expect "$dir/web7" vmchannel attach web7 --qmp "$dir/"
 expect "$dir/web7" vmchannel attach web7 --qmp = "$dir/"
 expect web7 vmchannel --dir "$dir" upgrade ""
+expect web7 vmchannel --dir "$dir" moved ""
 expect web7 vmchannel --dir "$dir" stdio ""
 expect web7 vmchannel --dir "$dir" connect a b --to w
 expect "$dir/web7" vmchannel connect a b --to "$dir/"

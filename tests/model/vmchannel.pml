@@ -116,6 +116,7 @@ bit a_at;         /* the daemon that it is connected with */
 byte a_r, a_h;    /* received: how many, which */
 byte a_s;         /* sent */
 bit a_end;        /* its stream ended with a reason */
+bit a_gone;       /* it is at daemon 1, and daemon 0 has not heard of it */
 bit a_left;       /* daemon 0 said migrated: go where the VM went */
 
 /* What has happened that may end a stream: of place 0, 1, the application */
@@ -144,7 +145,8 @@ bit quiet; /* the VM's manager has done all it will do */
 	((v) >= 4 && e[x].txn >= 2 && DIGIT(e[x].txh, 0) == 1 + ((v) - 4) / 2 \
 	 && DIGIT(e[x].txh, 1) == 1 + ((v) - 4) % 2))
 
-#define live(i) (here[i] && e[i].alive && e[i].up && !e[i].frozen)
+#define live(i) (here[i] && e[i].alive && e[i].up && !e[i].frozen && \
+		 !(i == 0 && a_gone))
 #define two_owners (live(0) && live(1) && \
 		    !(doubled && awaited && !UPGRADES))
 #define at LINK(a_at)
@@ -453,6 +455,7 @@ inline follow()
 	:: e[1].dl == a_r && e[1].txn <= a_s ->
 		awaited = 0;
 		a_at = 1;
+		a_gone = 1;
 		a_s = e[1].txn
 	:: else -> /* session-lost */
 		awaited = 0;
@@ -472,10 +475,12 @@ inline reset_from(i)
 	fi
 }
 
+/* The application looks for its stream as soon as daemon 0 is fenced, and has
+ * it where the VM turns out to run. */
 #ifdef M_FOLLOW_EARLY
 #define LEFT (a_left || life[0] == FENCED)
 #else
-#define LEFT a_left
+#define LEFT (a_left || (life[0] == FENCED && e[1].up && !e[1].frozen))
 #endif
 /* Nothing is parsed while frozen before the probe, or while HELD. */
 #define READS(i) (here[i] && linked[i] && !(e[i].frozen && e[i].up) && \
@@ -544,6 +549,10 @@ proctype host(byte i)
 		a_s++ }
 	:: atomic { i == 1 && MOVES && awaited && a_at == 0 && !a_end && LEFT &&
 		    e[1].alive -> follow() }
+	/* it has hung up here: rightly so only if the VM runs there, too */
+	:: atomic { i == 0 && MOVES && a_gone && e[0].alive && MELTED(0) ->
+		cause[0] = cause[0] || runs[1];
+		reset_from(0) }
 	:: atomic { i == 1 && MOVES && quiet && a_at == 0 && !a_end &&
 		    a_left && !e[1].alive ->
 		a_end = 1;

@@ -474,6 +474,105 @@ static void a_follower_goes_on_exactly(void **state)
 	close(fd);
 }
 
+/* ---- Follow --------------------------------------------------------------
+ */
+
+static int follow_at(struct node *n, const char *token)
+{
+	char params[80];
+
+	snprintf(params, sizeof(params), "{\"token\":\"%s\"}", token);
+	return node_call(n, "Follow", params, "\"more\":true");
+}
+
+static void expect_life(int fd, const char *life, json_int_t delivered,
+			const char *reason)
+{
+	json_t *o = reply(fd);
+	const char *text;
+
+	assert_non_null(o);
+	assert_string_equal(reply_error(o), "");
+	assert_string_equal(json_string_value(reply_param(o, "life")), life);
+	assert_int_equal(json_integer_value(reply_param(o, "delivered")),
+			 delivered);
+	text = json_string_value(reply_param(o, "reason"));
+	assert_string_equal(text ? text : "", reason);
+	json_decref(o);
+}
+
+static void followers_hear_where_their_stream_stands(void **state)
+{
+	struct bench *t = *state;
+	struct call c = call_follow(t);
+	int fd = follow_at(t->a, c.token);
+
+	guest_sends(t->g, c.h, "12", 2);
+	play(t->g, t->a, NULL, 10);
+	expect_life(fd, "serving", 0, "");
+	/* To stand still is not to have left. */
+	broker_freeze(t->a->b);
+	play(t->g, t->a, NULL, 5);
+	assert_int_equal(broker_thaw(t->a->b), 0);
+	play(t->g, t->a, NULL, 5);
+	assert_null(reply(fd));
+	save(t);
+	play(t->g, t->a, NULL, 5);
+	expect_life(fd, "fenced", 2, "");
+	assert_int_equal(broker_thaw(t->a->b), 0);
+	play(t->g, t->a, NULL, 5);
+	expect_life(fd, "serving", 0, "");
+	save(t);
+	play(t->g, t->a, NULL, 5);
+	expect_life(fd, "fenced", 2, "");
+	broker_moved(t->a->b, "host2");
+	play(t->g, t->a, NULL, 5);
+	expect_life(fd, "ended", 0, "migrated");
+	close(fd);
+	close(c.fd);
+}
+
+static void only_a_token_is_followed(void **state)
+{
+	struct bench *t = *state;
+	struct call c = call_follow(t);
+	int fd = follow_at(t->a, "00112233445566778899aabbccddeeff");
+	int bad = follow_at(t->a, "0011");
+
+	play(t->g, t->a, NULL, 10);
+	expect_error(fd, "NoSuchToken");
+	expect_error(bad, "InvalidParameter");
+	close(c.fd);
+}
+
+/* The call is bound to one Save: another copy of the stream is not meant. */
+static void another_save_is_no_such_token(void **state)
+{
+	struct bench *t = *state;
+	struct call c = call_follow(t);
+	char more[160], id[2 * STATE_ID_LEN + 1];
+	int fd;
+
+	move_vm(t);
+	fd = resume_as(t, c.token, 0, 0,
+		       "\"received_end\":false,\"sent_end\":false,\"kept\":0,"
+		       "\"save\":\"00112233445566778899aabbccddeeff\"");
+	play(t->g, t->a, t->b, 10);
+	expect_error(fd, "NoSuchToken");
+	assert_int_equal(t->b->b->count.wrong_tokens, 0);
+	assert_int_equal(t->b->b->n_streams, 1);
+	token_text(save_id, id);
+	snprintf(more, sizeof(more),
+		 "\"received_end\":false,\"sent_end\":false,\"kept\":0,"
+		 "\"save\":\"%s\"",
+		 id);
+	fd = resume_as(t, c.token, 0, 0, more);
+	play(t->g, t->a, t->b, 10);
+	assert_int_equal(t->b->b->count.resumed, 1);
+	close(fd);
+	close(c.fd);
+}
+
 static void plain_streams_end_with_their_reason(void **state)
 {
 	struct bench *t = *state;
@@ -900,6 +999,9 @@ int main(void)
 		T(whoever_comes_back_gets_a_new_session),
 		T(a_stop_while_frozen_is_a_move),
 		T(a_follower_goes_on_exactly),
+		T(another_save_is_no_such_token),
+		T(only_a_token_is_followed),
+		T(followers_hear_where_their_stream_stands),
 		T(plain_streams_end_with_their_reason),
 		T(what_its_caller_sent_early_comes_along),
 		T(more_early_bytes_than_fit_end_their_stream),

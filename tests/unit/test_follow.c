@@ -199,7 +199,7 @@ static void expect_reason(unsigned int reason)
 	struct vmc_status s;
 
 	/* The descriptor's end comes before the record of it. */
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 12000; i++) {
 		if (vmc_stream_status(VM, "i-1", &s) == 0 &&
 		    s.state == VMC_STREAM_ENDED && s.reason == reason)
 			return;

@@ -175,6 +175,12 @@ class Journey:
         return [word for i in range(1, FOLLOW_MAX + 1) for word in
                 ("-f", os.path.join(self.dir, f"h{i}", "run"))]
 
+    def name_here(self):
+        """A name that leads to where it is."""
+        fresh = os.path.join(self.dir, "here.new")
+        os.symlink(os.path.join(self.here.dir, "run"), fresh)
+        os.rename(fresh, os.path.join(self.dir, "here"))
+
     @property
     def guest(self):
         return self.here.vm.guest
@@ -211,6 +217,7 @@ class Journey:
             self.wait_status(host.qmp, "completed")
         there.vm.guest.take_over(source.vm.guest)
         self.here = there
+        self.name_here()
         return Move(stopped, resumed)
 
     @staticmethod
@@ -318,7 +325,8 @@ class Load:
     """Streams of a program on the host with one in the guest.
 
     guest, host: what each writes and reads in a second; 0: all it can
-    follow: the host's programs go along when the guest moves
+    follow: the host's programs go along when the guest moves; "name": by one
+    that is changed to lead to the new place
     opened_by: whose programs connect to the other's
     """
     made = 0
@@ -331,7 +339,12 @@ class Load:
         words = f"flow {Load.made} {{}} {{}} {tick}"
         self.guest_words = words.format(*guest)
         self.host_words = words.format(*host).split()
-        self.options = journey.follow_options() if follow else []
+        self.options = []
+        if follow:
+            self.options = journey.follow_options()
+        if follow == "name":
+            journey.name_here()
+            self.options = ["-f", os.path.join(journey.dir, "here")]
         getattr(self, "open_by_" + opened_by)(journey)
         wait_for(f"{count} streams to be open",
                  lambda: self.n_open(journey.daemon) == count, 30, 0.1)
@@ -352,10 +365,13 @@ class Load:
             journey, f"-n {self.count} -c host {self.channel}",
             self.guest_words)
 
-    def n_open(self, daemon):
+    def ids(self, daemon):
         streams = varlink(daemon, "org.vmchannel.Broker.Streams")["streams"]
-        return sum(1 for s in streams if s["channel"] == self.channel and
-                   s["state"] == "open")
+        return [s["id"] for s in streams if s["channel"] == self.channel and
+                s["state"] == "open"]
+
+    def n_open(self, daemon):
+        return len(self.ids(daemon))
 
     def going(self):
         """Nothing has ended yet."""
@@ -412,14 +428,37 @@ def downtimes(ends, move):
     return found
 
 
+# How far the guest's clock may be from ours: it has stood still at each move
+# before, and began with a whole second.
+CLOCK_MS = 2000
+
+
+def downtimes_inside(ends, move):
+    """The same in the guest, whose clock stands still in the pause."""
+    return [max([0.0] + [b - a for a, b in end.gaps
+                         if move.stopped - CLOCK_MS < b and
+                         a < move.resumed + CLOCK_MS])
+            for end in ends.values()]
+
+
+def state_times(daemon, what):
+    """ms that QEMU waited for each answer of this daemon: saved, loaded"""
+    return [int(us) / 1000 for us in
+            re.findall(rf"ev={what} bytes=\d+ us=(\d+)", daemon.proc.errors())]
+
+
 def percentile(values, part):
     values = sorted(values)
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-def tell_downtimes(values):
+def tell_times(what, values):
     if values:
-        print(f"# downtime of {len(values)} streams: p50 "
-               f"{statistics.median(values):.0f} ms, p90 "
-               f"{percentile(values, 0.9):.0f} ms, max {max(values):.0f} ms",
+        print(f"# {what}: {len(values)} times p50 "
+              f"{statistics.median(values):.1f} ms, p95 "
+              f"{percentile(values, 0.95):.1f} ms, max {max(values):.1f} ms",
               flush=True)
+
+
+def tell_downtimes(values):
+    tell_times("downtime of streams", values)

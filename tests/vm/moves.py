@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """moves - rounds of migrations under load, for the test and the soak."""
 import collections
+import os
 import random
+import subprocess
 import time
 
 from migrate import (END, FOLLOW_MAX, GuestFlows, Journey, Load, check_prefix,
-                     downtimes, host_ends, postcopy_allowed)
-from vmtest import check_equal
+                     downtimes, downtimes_inside, host_ends, postcopy_allowed,
+                     state_times, tell_times)
+from vmtest import check_equal, program, varlink
 
 # What guest and host write and read in a second; 0: all that goes.
 Profile = collections.namedtuple("Profile", "name guest host")
@@ -20,6 +23,7 @@ COUNTS = (1, 8, 64)
 # The pace of all streams together is what the emulated guest can stand.
 TICK_MS = {1: 5, 8: 10, 64: 60}
 PLAIN = 2
+DESTINATION = "host2.example.org"
 # Of one boot: as many as there are places to follow to.
 HOPS = FOLLOW_MAX
 # What a busy machine may need; no measure of what is tested.
@@ -69,9 +73,10 @@ class Round:
         rates = [(w // count * 8 if w else 0, r // count * 8 if r else 0)
                  for w, r in (profile.guest, profile.host)]
         self.load = Load(self.journey, count, *rates, tick, follow=True)
-        self.back = Load(self.journey, 1, *rates, tick, follow=True,
+        self.back = Load(self.journey, 1, *rates, tick, follow="name",
                          opened_by="guest")
-        self.downtimes = []
+        self.downtimes, self.inside = [], []
+        self.saved, self.loaded = [], []
         self.moves = []
         time.sleep(0.5)
 
@@ -80,14 +85,19 @@ class Round:
         journey = self.journey
         early = journey.random.random() < 0.7
         plain = Load(journey, PLAIN, (50000, 0), (50000, 0), 20)
+        ids = plain.ids(journey.daemon)
+        self.announce(journey.daemon)
         move, source = journey.hop(early, **WAYS[way])
         # A destination whose daemon comes late is down until then.
         self.moves.append((move, early))
         self.t.wait_peer(journey.daemon, PATIENCE)
         self.new_streams()
         self.check_plain(plain)
+        self.check_destination(source.daemon, ids)
         self.load.going()
         self.back.going()
+        self.saved += state_times(source.daemon, "saved")
+        self.loaded += state_times(source.daemon, "loaded")
         source.close()
         text = (f"{self.count} streams, {self.profile.name}, {way}, "
                 f"{'early' if early else 'late'}, paused "
@@ -104,6 +114,22 @@ class Round:
                             1).ok(PATIENCE)
         serve.job.kill()
 
+    def announce(self, daemon):
+        """An operator who says where it goes."""
+        subprocess.run([program("src/cli/vmchannel"), "--dir",
+                        os.path.dirname(daemon.dir), "moved", "vm",
+                        DESTINATION], check=True, timeout=20)
+
+    @staticmethod
+    def check_destination(daemon, ids):
+        """What a program that lost its stream can ask."""
+        check_equal(len(ids), PLAIN, "plain streams")
+        for one in ids:
+            stream = varlink(daemon, "org.vmchannel.Broker.StreamStatus",
+                             id=one)["stream"]
+            check_equal((stream["reason"], stream["destination"]),
+                        ("migrated", DESTINATION), f"end of {one}")
+
     @staticmethod
     def check_plain(plain):
         """Who does not follow is told; nothing is silently lost."""
@@ -119,11 +145,21 @@ class Round:
         plain.inside.job.kill()
 
     def finish(self):
+        self.loaded += state_times(self.journey.daemon, "loaded")
         for load in (self.load, self.back):
-            host, _ = load.finish(2 * PATIENCE)
+            host, guest = load.finish(2 * PATIENCE)
             for move, counts in self.moves:
-                if counts:
+                # The other one finds its daemon by a name that is changed
+                # when the move is over, as by hand.
+                if counts and load is self.load:
                     self.downtimes += downtimes(host, move)
+                    self.inside += downtimes_inside(guest, move)
+        for what, values in (("downtime", self.downtimes),
+                             ("downtime in the guest", self.inside),
+                             ("QEMU waited for a Save", self.saved),
+                             ("QEMU waited for a Load", self.loaded)):
+            tell_times(f"{self.count} streams, {self.profile.name}: {what}",
+                       values)
 
 
 def run_round(t, seed, count, profile, hops, passed, other_ways=0.0):
