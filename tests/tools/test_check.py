@@ -7,8 +7,8 @@ import importlib.util
 import io
 import contextlib
 import os
+import re
 import signal
-import subprocess
 import sys
 import time
 import unittest
@@ -42,15 +42,19 @@ def wait_for(condition):
 
 
 def below(pid):
-    """All descendants that have not ended."""
-    text = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,stat=,comm="],
-                          capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 3) for line in text.splitlines()]
+    """All descendants that have not ended: names by pid."""
+    rows = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{entry}/stat", encoding="ascii") as f:
+                name, state, above = re.match(
+                    r"\d+ \((.*)\) (\w) (\d+)", f.read()).groups()
+            rows.append((entry, above, state, name))
     found, todo = {}, [str(pid)]
     while todo:
         parent = todo.pop()
         for p, above, state, name in rows:
-            if above == parent and state[0] != "Z":
+            if above == parent and state != "Z":
                 found[p] = name
                 todo.append(p)
     return found
@@ -68,6 +72,7 @@ class Interrupted(unittest.TestCase):
     def start(self, script):
         pid = os.fork()
         if pid:
+            self.addCleanup(self.kill, pid)
             return pid
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,6 +82,14 @@ class Interrupted(unittest.TestCase):
         c.TESTS, c.READERS = ("script",), ()
         c.step_script = lambda: c.one("script", ["sh", "-c", script])
         os._exit(c.run())
+
+    def kill(self, pid):
+        """What a failed test leaves; of one that passed nothing is there."""
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                for p in [*below(pid), pid]:
+                    os.kill(int(p), signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def end_of(self, pid):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
