@@ -198,6 +198,8 @@ static void go_on(struct follow *f, const struct follow_answer *a)
 	f->out_end = a->consumed_end;
 	f->in_end = f->in_eof = a->received_end;
 	f->out_broken = f->hup = false;
+	if (f->out_end)
+		shutdown(f->conn.out, SHUT_WR);
 	if (f->app_deaf && f->conn.out == f->conn.fd)
 		shutdown(f->conn.fd, SHUT_RD);
 }
@@ -537,6 +539,10 @@ static void check_gone(struct follow *f)
 	int left = 0;
 
 	if (!program_is_gone(f))
+		return;
+	/* A broker that has closed as well says how it ended: what it never
+	 * took is not in the socket any more, either. */
+	if (f->in_eof && !f->app_deaf)
 		return;
 	if (f->conn.out == f->conn.fd) {
 		f->over |= ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0;

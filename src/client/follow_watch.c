@@ -20,7 +20,7 @@ void watch_end(struct follow *f)
 {
 	struct follow_watch *w = &f->watch;
 
-	followed_watch(f->rec, NULL);
+	followed_unwatch(f->rec);
 	place_end(&w->conn, w->child, true);
 	w->child = 0;
 }
@@ -47,8 +47,8 @@ void watch_begin(struct follow *f)
 {
 	uint64_t deadline = client_deadline(FOLLOW_TRY_MS);
 	struct follow_watch *w = &f->watch;
-	int r = place_dial(&w->conn, &f->at, f->vm, f->channel, deadline,
-			   &w->child);
+	int r = followed_dial(f->rec, &w->conn, &f->at, f->channel, deadline,
+			      &w->child);
 
 	if (r) {
 		client_init(&w->conn, -1, "", NULL);
@@ -61,8 +61,6 @@ void watch_begin(struct follow *f)
 	}
 	if (r)
 		later(w);
-	else
-		followed_watch(f->rec, &w->conn);
 }
 
 static bool take_fenced(struct follow_watch *w, const json_t *o)

@@ -89,11 +89,26 @@ void followed_leave(struct followed *r)
 	pthread_mutex_unlock(&lock);
 }
 
-void followed_watch(struct followed *r, const struct client_conn *c)
+int followed_dial(struct followed *r, struct client_conn *c,
+		  const struct place *p, const char *channel, uint64_t deadline,
+		  pid_t *ret_child)
+{
+	int result;
+
+	pthread_mutex_lock(&lock);
+	result = place_dial(c, p, r->vm, channel, deadline, ret_child);
+	if (result == 0) {
+		r->watch_fd = c->fd;
+		r->watch_out = c->out;
+	}
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+void followed_unwatch(struct followed *r)
 {
 	pthread_mutex_lock(&lock);
-	r->watch_fd = c ? c->fd : -1;
-	r->watch_out = c ? c->out : -1;
+	r->watch_fd = r->watch_out = -1;
 	pthread_mutex_unlock(&lock);
 }
 

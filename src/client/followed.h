@@ -38,8 +38,13 @@ struct followed *followed_new(const char *vm, const char *id, int app,
 			      const struct client_conn *c);
 /* followed_leave() - its connection will be closed now */
 void followed_leave(struct followed *r);
-/* followed_watch() - that is its second connection now; NULL: it has none */
-void followed_watch(struct followed *r, const struct client_conn *c);
+/* followed_dial() - place_dial() for its second connection: no fork() of the
+ * program's comes between the descriptor and its record */
+int followed_dial(struct followed *r, struct client_conn *c,
+		  const struct place *p, const char *channel, uint64_t deadline,
+		  pid_t *ret_child);
+/* followed_unwatch() - that one will be closed now */
+void followed_unwatch(struct followed *r);
 /* followed_at() - it goes on there, on @c */
 void followed_at(struct followed *r, const struct place *at,
 		 const struct client_conn *c);

@@ -128,6 +128,24 @@ static void take_bytes(int fd, size_t n)
 			fail_script("the end instead of bytes", NULL);
 }
 
+/* Return: does the connection's first message contain @text? */
+static int begins_with(int fd, const char *text)
+{
+	struct timespec step = {.tv_nsec = 1000000};
+	char got[4096];
+	ssize_t n;
+
+	for (;;) {
+		n = recv(fd, got, sizeof(got) - 1, MSG_PEEK);
+		if (n <= 0)
+			return 0;
+		got[n] = '\0';
+		if (memchr(got, '\0', (size_t)n))
+			return strstr(got, text) != NULL;
+		nanosleep(&step, NULL); /* a part of it */
+	}
+}
+
 static volatile sig_atomic_t enough;
 
 static void on_enough(int sig)
@@ -145,8 +163,11 @@ static void answer_all(int listener, const char *text)
 		if (poll(&p, 1, ANSWER_STEP_MS) != 1)
 			continue;
 		fd = accept(listener, NULL, NULL);
-		expect_message(fd, "");
-		send_text(fd, text, strlen(text) + 1);
+		/* Who has gone away meanwhile has asked nothing. */
+		if (begins_with(fd, "method")) {
+			expect_message(fd, "");
+			send_text(fd, text, strlen(text) + 1);
+		}
 		close(fd);
 	}
 }
@@ -160,29 +181,19 @@ static void expect_eof(int fd)
 		fail_script("bytes instead of the end", NULL);
 }
 
+static void wait_closed(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	if (poll(&p, 1, -1) != 1)
+		fail_script("no end", NULL);
+}
+
 static void replace(int *fd, int by)
 {
 	if (*fd >= 0)
 		close(*fd);
 	*fd = by;
-}
-
-/* Return: does the connection's first message contain @text? */
-static int begins_with(int fd, const char *text)
-{
-	struct timespec step = {.tv_nsec = 1000000};
-	char got[4096];
-	ssize_t n;
-
-	for (;;) {
-		n = recv(fd, got, sizeof(got) - 1, MSG_PEEK);
-		if (n <= 0)
-			return 0;
-		got[n] = '\0';
-		if (memchr(got, '\0', (size_t)n))
-			return strstr(got, text) != NULL;
-		nanosleep(&step, NULL); /* a part of it */
-	}
 }
 
 static int accept_call(int listener)
@@ -276,6 +287,9 @@ static void play(int listener, const struct script_step *s)
 			break;
 		case SCRIPT_EOF:
 			expect_eof(fd);
+			break;
+		case SCRIPT_CLOSED:
+			wait_closed(fd);
 			break;
 		case SCRIPT_CLOSE:
 			replace(&fd, -1);

@@ -23,6 +23,7 @@ enum script_do {
 	SCRIPT_BYTES,  /* text, n times */
 	SCRIPT_RAW,    /* expect exactly text as raw bytes */
 	SCRIPT_EOF,    /* wait until the client has closed or shut down */
+	SCRIPT_CLOSED, /* the same, but what it sent stays where it is */
 	SCRIPT_CLOSE,  /* this connection */
 	SCRIPT_QUIT,   /* the listening socket, too */
 	SCRIPT_SHUT,   /* our direction of this connection */

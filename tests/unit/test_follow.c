@@ -597,8 +597,7 @@ static void test_both_ends_were_there(void **state)
 		DO(SWAP),
 		STATUS("open", "null"),
 		DO(SWAP),
-		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
+		DO(CLOSED),
 		MIGRATED,
 		DO(END),
 	};
@@ -977,8 +976,7 @@ static void test_moves_after_both_ends(void **state)
 		BEGIN,
 		WATCHED,
 		SWAP_STREAM,
-		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
+		DO(CLOSED),
 		DO(SHUT),
 		SWAP_STREAM,
 		REPLY(TOLD_END("migrated")),
@@ -999,11 +997,8 @@ static void test_moves_after_both_ends(void **state)
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
-	/* A program that closed would be done: the script has read it all. */
-	w->fds++;
-	finish(w);
-	w->fds--;
 	close(fd);
+	finish(w);
 }
 
 /* The destination is asked before the source lets go, and has the stream as
