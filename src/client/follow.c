@@ -532,6 +532,22 @@ static int wait_ms(const struct follow *f)
 	return due <= now ? 0 : (int)((due - now + 999u) / 1000u);
 }
 
+/* Nothing is in the socket: taken, or lost with a broker that has closed. The
+ * kernel marks that before it drops the bytes. */
+static void on_taken(struct follow *f)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(f->conn.fd, SOL_SOCKET, SO_ERROR, &error, &len) ||
+	    error == 0) {
+		f->over = true;
+		return;
+	}
+	f->hup = f->in_eof = true;
+	on_verdict(f, judge(f));
+}
+
 /* The program is gone and all that it sent is out: the connection can be
  * closed when the broker has taken it. A command has buffers of its own. */
 static void check_gone(struct follow *f)
@@ -545,7 +561,8 @@ static void check_gone(struct follow *f)
 	if (f->in_eof && !f->app_deaf)
 		return;
 	if (f->conn.out == f->conn.fd) {
-		f->over |= ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0;
+		if (ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0)
+			on_taken(f);
 		return;
 	}
 	if (f->give_up_us == CLIENT_NEVER)
