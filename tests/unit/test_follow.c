@@ -977,8 +977,8 @@ static void test_moves_after_both_ends(void **state)
 		BEGIN,
 		WATCHED,
 		SWAP_STREAM,
-		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
+		{SCRIPT_RAW, "#0", 4},
+		DO(HALF),
 		DO(SHUT),
 		SWAP_STREAM,
 		REPLY(TOLD_END("migrated")),
@@ -999,11 +999,8 @@ static void test_moves_after_both_ends(void **state)
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
-	/* A program that closed would be done: the script has read it all. */
-	w->fds++;
-	finish(w);
-	w->fds--;
 	close(fd);
+	finish(w);
 }
 
 /* The destination is asked before the source lets go, and has the stream as
@@ -1118,6 +1115,33 @@ static void test_fenced_and_stays(void **state)
 	start(w, from, to);
 	fd = connect_follow();
 	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 100);
+	close(fd);
+	finish(w);
+}
+
+/* A snapshot can be over before we were told that it began. */
+static void test_fenced_for_a_moment(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		SWAP_STREAM,
+		DO(FOLLOW),
+		{SCRIPT_BOTH, FENCED("0"), 0},
+		SAY(SERVING),
+		SWAP_STREAM,
+		{SCRIPT_BYTES, "#0", 10},
+		{SCRIPT_RAW, "#0", 100},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
 	write_pattern(fd, 0, 100);
 	close(fd);
 	finish(w);
@@ -1449,6 +1473,7 @@ int main(void)
 		TEST(test_fenced),
 		TEST(test_fenced_with_bytes_on_the_way),
 		TEST(test_fenced_and_stays),
+		TEST(test_fenced_for_a_moment),
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
 		TEST(test_fenced_and_cut),
