@@ -310,7 +310,7 @@ def migrated(b1, b2, s, d):
     equal(asked(b1), ["Save"])
     equal(asked(b2), ["Load"])
     equal(b2.loaded, b1.saved)
-    equal(s.status(), "postmigrate")
+    vmc.wait_for(lambda: s.status() == "postmigrate")
     equal(d.status(), "running")
 
 

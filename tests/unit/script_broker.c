@@ -24,6 +24,7 @@
 /* A script that is not followed must not hang the test. */
 #define SCRIPT_SECONDS 180
 #define ANSWER_STEP_MS 20
+#define CALLERS_MAX    16
 
 static void path_of(const struct script_broker *b, const char *file, char *ret,
 		    size_t size)
@@ -61,6 +62,18 @@ static void send_text(int fd, const char *text, size_t len)
 		text += n;
 		len -= (size_t)n;
 	}
+}
+
+/* Two messages that come at once */
+static void send_both(int fd, const struct script_step *s)
+{
+	char text[1024];
+	int n = snprintf(text, sizeof(text), "%s%c%s", s[0].text, '\0',
+			 s[1].text);
+
+	if (n < 0 || (size_t)n >= sizeof(text))
+		fail_script("too long", s->text);
+	send_text(fd, text, (size_t)n + 1);
 }
 
 static void expect_message(int fd, const char *text)
@@ -128,6 +141,69 @@ static void take_bytes(int fd, size_t n)
 			fail_script("the end instead of bytes", NULL);
 }
 
+static volatile sig_atomic_t enough;
+
+static void on_enough(int sig)
+{
+	enough = 1;
+}
+
+/* A whole message of a client that asks, or its end */
+static int asks(int fd)
+{
+	char got[4096];
+	ssize_t n = recv(fd, got, sizeof(got), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -1;
+	if (n == 0 || n == sizeof(got))
+		return -1;
+	return memchr(got, '\0', (size_t)n) != NULL;
+}
+
+/* Those that connected and have not asked, or not yet, hold nobody up. */
+static void answer_all(int listener, const char *text)
+{
+	struct pollfd p[1 + CALLERS_MAX] = {{.fd = listener, .events = POLLIN}};
+	nfds_t n = 1;
+
+	while (!enough) {
+		poll(p, n, ANSWER_STEP_MS);
+		for (nfds_t i = n - 1; i > 0; i--) {
+			int r = asks(p[i].fd);
+
+			if (r == 0)
+				continue;
+			if (r > 0) {
+				expect_message(p[i].fd, "");
+				send_text(p[i].fd, text, strlen(text) + 1);
+			}
+			close(p[i].fd);
+			p[i] = p[--n];
+		}
+		if ((p[0].revents & POLLIN) && n <= CALLERS_MAX)
+			p[n++] = (struct pollfd){
+				.fd = accept(listener, NULL, NULL),
+				.events = POLLIN};
+	}
+}
+
+static void expect_eof(int fd)
+{
+	char c;
+	ssize_t n = read(fd, &c, 1);
+
+	if (n > 0)
+		fail_script("bytes instead of the end", NULL);
+}
+
+static void replace(int *fd, int by)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = by;
+}
+
 /* Return: does the connection's first message contain @text? */
 static int begins_with(int fd, const char *text)
 {
@@ -144,56 +220,6 @@ static int begins_with(int fd, const char *text)
 			return strstr(got, text) != NULL;
 		nanosleep(&step, NULL); /* a part of it */
 	}
-}
-
-static volatile sig_atomic_t enough;
-
-static void on_enough(int sig)
-{
-	enough = 1;
-}
-
-static void answer_all(int listener, const char *text)
-{
-	struct pollfd p = {.fd = listener, .events = POLLIN};
-
-	while (!enough) {
-		int fd;
-
-		if (poll(&p, 1, ANSWER_STEP_MS) != 1)
-			continue;
-		fd = accept(listener, NULL, NULL);
-		/* Who has gone away meanwhile has asked nothing. */
-		if (begins_with(fd, "method")) {
-			expect_message(fd, "");
-			send_text(fd, text, strlen(text) + 1);
-		}
-		close(fd);
-	}
-}
-
-static void expect_eof(int fd)
-{
-	char c;
-	ssize_t n = read(fd, &c, 1);
-
-	if (n > 0)
-		fail_script("bytes instead of the end", NULL);
-}
-
-static void wait_closed(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-
-	if (poll(&p, 1, -1) != 1)
-		fail_script("no end", NULL);
-}
-
-static void replace(int *fd, int by)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = by;
 }
 
 static int accept_call(int listener)
@@ -243,6 +269,9 @@ static void play(int listener, const struct script_step *s)
 		case SCRIPT_SEND:
 			send_text(fd, s->text, strlen(s->text));
 			break;
+		case SCRIPT_BOTH:
+			send_both(fd, s++);
+			break;
 		case SCRIPT_NUL:
 			send_text(fd, "", 1);
 			break;
@@ -288,8 +317,8 @@ static void play(int listener, const struct script_step *s)
 		case SCRIPT_EOF:
 			expect_eof(fd);
 			break;
-		case SCRIPT_CLOSED:
-			wait_closed(fd);
+		case SCRIPT_HALF:
+			poll(&(struct pollfd){fd, POLLRDHUP, 0}, 1, -1);
 			break;
 		case SCRIPT_CLOSE:
 			replace(&fd, -1);

@@ -19,19 +19,20 @@ enum script_do {
 	SCRIPT_FOLLOW, /* the next one that calls Follow; the others wait */
 	SCRIPT_EXPECT, /* a message that contains text; its NUL is taken */
 	SCRIPT_SEND,   /* text, without its NUL */
-	SCRIPT_NUL,    /* one NUL byte */
-	SCRIPT_BYTES,  /* text, n times */
-	SCRIPT_RAW,    /* expect exactly text as raw bytes */
-	SCRIPT_EOF,    /* wait until the client has closed or shut down */
-	SCRIPT_CLOSED, /* the same, but what it sent stays where it is */
-	SCRIPT_CLOSE,  /* this connection */
-	SCRIPT_QUIT,   /* the listening socket, too */
-	SCRIPT_SHUT,   /* our direction of this connection */
-	SCRIPT_DEAF,   /* the other direction: take no more */
-	SCRIPT_SWAP,   /* put this connection aside, take the one that is there;
-			* n: in which of SCRIPT_ASIDE_MAX places */
-	SCRIPT_TAKE,   /* n bytes, whatever they are */
-	SCRIPT_PAUSE,  /* n milliseconds */
+	SCRIPT_BOTH,  /* text of this step and of the next, each with its NUL */
+	SCRIPT_NUL,   /* one NUL byte */
+	SCRIPT_BYTES, /* text, n times */
+	SCRIPT_RAW,   /* expect exactly text as raw bytes */
+	SCRIPT_EOF,   /* wait until the client has closed or shut down */
+	SCRIPT_HALF,  /* the same, with bytes before that end left unread */
+	SCRIPT_CLOSE, /* this connection */
+	SCRIPT_QUIT,  /* the listening socket, too */
+	SCRIPT_SHUT,  /* our direction of this connection */
+	SCRIPT_DEAF,  /* the other direction: take no more */
+	SCRIPT_SWAP,  /* put this connection aside, take the one that is there;
+		       * n: in which of SCRIPT_ASIDE_MAX places */
+	SCRIPT_TAKE,  /* n bytes, whatever they are */
+	SCRIPT_PAUSE, /* n milliseconds */
 	SCRIPT_ANSWER, /* text to every call, until script_finish(); closes the
 			* connection before the first */
 };

@@ -463,7 +463,8 @@ static void test_moves(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"token\":\"" TOKEN "\",\"received\":200,"
-		    "\"received_end\":false,\"sent\":"),
+		    "\"received_end\":false,\"sent\":100,\"sent_end\":false,"
+		    "\"kept\":0}"),
 		RESUMED("\"consumed\":40" NO_ENDS),
 		/* Taken at the source were 40: the rest comes again. */
 		{SCRIPT_RAW, "#40", 160},
@@ -597,7 +598,7 @@ static void test_both_ends_were_there(void **state)
 		DO(SWAP),
 		STATUS("open", "null"),
 		DO(SWAP),
-		DO(CLOSED),
+		{SCRIPT_PAUSE, NULL, 100},
 		MIGRATED,
 		DO(END),
 	};
@@ -864,7 +865,7 @@ static void test_there_and_back(void **state)
 		GET("Resume"),
 		DO(EOF),
 		DO(ACCEPT),
-		GET("\"received\":5,\"received_end\":false,\"sent\":"),
+		GET("\"received\":5,\"received_end\":false,\"sent\":20,"),
 		RESUMED("\"consumed\":20" NO_ENDS),
 		{SCRIPT_RAW, "#20", 10},
 		DO(EOF),
@@ -976,7 +977,8 @@ static void test_moves_after_both_ends(void **state)
 		BEGIN,
 		WATCHED,
 		SWAP_STREAM,
-		DO(CLOSED),
+		{SCRIPT_RAW, "#0", 4},
+		DO(HALF),
 		DO(SHUT),
 		SWAP_STREAM,
 		REPLY(TOLD_END("migrated")),
@@ -1113,6 +1115,33 @@ static void test_fenced_and_stays(void **state)
 	start(w, from, to);
 	fd = connect_follow();
 	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 100);
+	close(fd);
+	finish(w);
+}
+
+/* A snapshot can be over before we were told that it began. */
+static void test_fenced_for_a_moment(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		SWAP_STREAM,
+		DO(FOLLOW),
+		{SCRIPT_BOTH, FENCED("0"), 0},
+		SAY(SERVING),
+		SWAP_STREAM,
+		{SCRIPT_BYTES, "#0", 10},
+		{SCRIPT_RAW, "#0", 100},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
 	write_pattern(fd, 0, 100);
 	close(fd);
 	finish(w);
@@ -1444,6 +1473,7 @@ int main(void)
 		TEST(test_fenced),
 		TEST(test_fenced_with_bytes_on_the_way),
 		TEST(test_fenced_and_stays),
+		TEST(test_fenced_for_a_moment),
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
 		TEST(test_fenced_and_cut),
