@@ -560,6 +560,11 @@ static void check_gone(struct follow *f)
 	 * took is not in the socket any more, either. */
 	if (f->in_eof && !f->app_deaf)
 		return;
+	if (f->out_broken && !f->in_eof)
+		check_hup(f);
+	/* Its end is still to be read, and then to be asked about. */
+	if (f->out_broken && !f->in_eof && f->hup)
+		return;
 	if (f->conn.out == f->conn.fd) {
 		if (ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0)
 			on_taken(f);

@@ -463,8 +463,7 @@ static void test_moves(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"token\":\"" TOKEN "\",\"received\":200,"
-		    "\"received_end\":false,\"sent\":100,\"sent_end\":false,"
-		    "\"kept\":0}"),
+		    "\"received_end\":false,\"sent\":"),
 		RESUMED("\"consumed\":40" NO_ENDS),
 		/* Taken at the source were 40: the rest comes again. */
 		{SCRIPT_RAW, "#40", 160},
@@ -865,7 +864,7 @@ static void test_there_and_back(void **state)
 		GET("Resume"),
 		DO(EOF),
 		DO(ACCEPT),
-		GET("\"received\":5,\"received_end\":false,\"sent\":20,"),
+		GET("\"received\":5,\"received_end\":false,\"sent\":"),
 		RESUMED("\"consumed\":20" NO_ENDS),
 		{SCRIPT_RAW, "#20", 10},
 		DO(EOF),
