@@ -103,6 +103,8 @@ static size_t pull_one(struct broker *b, const struct vmc_pull *p,
 
 	if (st)
 		n = stream_read(st, p->buf, p->len, &flags);
+	if (st && st->left > 0)
+		broker_sweep_need(b);
 	vmc_session_pull_done(b->session, n, flags, now_us);
 	return n;
 }

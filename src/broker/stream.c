@@ -526,6 +526,7 @@ bool streams_sweep(struct broker *b, uint64_t now_ms)
 
 		if (st->state == STREAM_OPEN && st->starved)
 			left |= deliver_again(b, st);
+		stream_take_left(st);
 		if (st->state != STREAM_WAITING && st->state != STREAM_STARTING)
 			continue;
 		if (now_ms - st->since_ms < ACCEPT_MS) {

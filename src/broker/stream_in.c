@@ -8,7 +8,8 @@
  * woken for nothing once per question, which in a guest with one CPU is half
  * of all switches of a round trip. Therefore the few bytes of such a program
  * are only looked at when they are sent, and taken out when the answer has
- * woken it, or before anything else is read.
+ * woken it, or before anything else is read. Or by the next sweep: a question
+ * in many small pieces can fill the socket, and the rest of it must go in.
  */
 #include <errno.h>
 #include <sys/socket.h>

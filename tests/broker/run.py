@@ -149,6 +149,27 @@ def half_close(p):
 
 
 @test
+def a_question_in_pieces(p):
+    """Small pieces fill a small socket, and its rest must go in."""
+    lis = vmc.Listener(p.host, "org.test.ask")
+    wait_channel(p.guest, "org.test.ask")
+    a, _, b, _ = vmc.join(p.guest, lis)
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+    for _ in range(3):
+        a.sendall(b"ask")
+        equal(vmc.read_exact(b, 3), b"ask")
+        b.sendall(b"answer")
+        equal(vmc.read_exact(a, 6), b"answer")
+    a.settimeout(vmc.TIMEOUT)
+    for i in range(100):  # 2000 bytes, one at a time
+        a.sendall(bytes([i]) * 20)
+    equal(vmc.read_exact(b, 2000), b"".join(bytes([i]) * 20
+                                            for i in range(100)))
+    for s in (a, b, lis):
+        s.close()
+
+
+@test
 def the_connect_socket(p):
     lis = vmc.Listener(p.guest, "org.test.raw")
     wait_channel(p.host, "org.test.raw")
