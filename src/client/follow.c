@@ -151,9 +151,17 @@ static void stop_search(struct follow *f)
 	f->search = NULL;
 }
 
+/* It ended where it was: the state that left is of no use to anybody. */
+static bool ended_here(const struct follow *f)
+{
+	return f->watch.said == WATCH_ENDED &&
+	       f->watch.reason != VMC_REASON_MIGRATED &&
+	       f->watch.reason != VMC_REASON_DAEMON_LOST;
+}
+
 static void on_word(struct follow *f)
 {
-	if (f->cut || f->watch.said == WATCH_ENDED)
+	if (f->cut || (f->watch.said == WATCH_ENDED && !ended_here(f)))
 		return;
 	/* Again fenced is another state that left. */
 	stop_search(f);

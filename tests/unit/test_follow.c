@@ -1119,6 +1119,34 @@ static void test_fenced_and_stays(void **state)
 	finish(w);
 }
 
+/* A guest with another history is here: the search is over at once. */
+static void test_fenced_and_ended(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		SWAP_WATCH,
+		REPLY(TOLD_END("rollback")),
+		SWAP_STREAM,
+		DO(CLOSE),
+		/* Not Resume again. */
+		STATUS("ended", "\"rollback\""),
+		ENDED("\"rollback\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	expect_end(fd);
+	expect_reason(VMC_REASON_ROLLBACK);
+	close(fd);
+	finish(w);
+}
+
 /* A snapshot can be over before we were told that it began. */
 static void test_fenced_for_a_moment(void **state)
 {
@@ -1472,6 +1500,7 @@ int main(void)
 		TEST(test_fenced),
 		TEST(test_fenced_with_bytes_on_the_way),
 		TEST(test_fenced_and_stays),
+		TEST(test_fenced_and_ended),
 		TEST(test_fenced_for_a_moment),
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
