@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cli/qmp_parse.h"
+#include "qmp/parse.h"
 #include "fuzz.h"
 
 static void check_kind(const struct qmp_message *m)
