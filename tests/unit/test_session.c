@@ -335,6 +335,31 @@ static void a_guest_begins_anew_as_the_port_allows(void **state)
 	assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
 }
 
+/* A host that has said HELLO since is inside no frame. */
+static void a_guest_that_was_greeted_needs_no_preamble(void **state)
+{
+	struct pair *p = *state;
+	struct vmc_event ev;
+	uint8_t entropy[VMC_ENTROPY_LEN];
+	vmc_stream h[2];
+	size_t n;
+
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 100, 0);
+	pair_write(p, GUEST);
+	p->end[GUEST].pipe_len = 0;
+	pair_entropy(p, entropy);
+	vmc_session_resync(p->end[HOST].s, entropy, p->now);
+	n = pair_write(p, HOST);
+	assert_int_equal(pair_read(p, GUEST, n), n);
+	pair_expect(p, GUEST, VMC_EV_DOWN);
+	pair_expect(p, GUEST, VMC_EV_NEED_ENTROPY);
+	resync_guest(p);
+	assert_false(pair_event(p, GUEST, &ev));
+	assert_in_range(pair_write(p, GUEST), 2 * HELLO_FIXED, 2 * HELLO_MAX);
+}
+
 /* A session that is given up leaves what it wrote in the port. */
 static void a_lost_session_leaves_the_port_full(void **state)
 {
@@ -1178,6 +1203,7 @@ int main(void)
 		T(hello_is_repeated_more_and_more_slowly),
 		T(a_guest_takes_its_port_for_full),
 		T(a_guest_begins_anew_as_the_port_allows),
+		T(a_guest_that_was_greeted_needs_no_preamble),
 		T(a_lost_session_leaves_the_port_full),
 		T(names_come_and_go),
 		T(names_fill_their_table),
