@@ -560,6 +560,12 @@ void watchdog_calm(struct broker *b);
 void watchdog_proved(struct broker *b);
 /* watchdog_look() - the time has come. Return: ms to the next look, 0: none */
 uint64_t watchdog_look(struct broker *b, uint64_t now_us);
+/* watchdog_unread() - does something of ours wait to be read by QEMU? */
+bool watchdog_unread(const struct broker *b);
+/* watchdog_hurry() - what is waited for may come now: look soon */
+void watchdog_hurry(struct broker *b);
+/* watchdog_resume() - the VM does not stand still any more, as far as known */
+void watchdog_resume(struct broker *b);
 /* watchdog_detail() - a port that reconnects did not revive; NULL: none */
 const char *watchdog_detail(const struct broker *b);
 
@@ -672,7 +678,8 @@ struct broker {
 	char instance_text[17]; /* of this process, for monitors */
 	char id_text[17];       /* in ids of streams; comes along in a move */
 	char *vm, *uuid;
-	const char *life, *vmstate;
+	const char *life, *vmstate, *qmp;
+	bool vm_stands; /* as QMP says; a hint */
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
 	/* Frozen because a state has left, which may be taken up elsewhere;
