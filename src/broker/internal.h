@@ -422,18 +422,21 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	size_t next, n;
+	size_t next, n; /* the place of the next one; places that were used */
 	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
 /* status_add() - whoever looks after a death within finds all of the record
  * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
-/* status_newest() - the @n-th of those that are there, counted back */
+/* status_newest() - @n places before the newest one; NULL: none is there.
+ * @n: below r->n */
 const struct stream_record *status_newest(const struct status_ring *r,
 					  size_t n);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
+/* status_count() - those that are there */
+size_t status_count(const struct status_ring *r);
 /* status_find_token() - of a stream that ended before its program came */
 const struct stream_record *status_find_token(const struct status_ring *r,
 					      const uint8_t token[TOKEN_LEN]);

@@ -75,8 +75,7 @@ static void forget(struct supervisor *s)
 	s->bus_pid = 0;
 }
 
-/* For whoever asks what a migration would do. */
-static void tell_vmstate(struct supervisor *s)
+void bus_tell(struct supervisor *s)
 {
 	struct ipc_msg m = {.type = IPC_VMSTATE, .value = IPC_VMSTATE_WAITING};
 
@@ -142,7 +141,7 @@ void bus_join(struct supervisor *s)
 	int sv[2];
 	int r;
 
-	tell_vmstate(s);
+	bus_tell(s);
 	if (s->bus_pid <= 0 || !s->worker_ready)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
@@ -175,7 +174,7 @@ void bus_died(struct supervisor *s, int wait_status)
 	if (now - s->bus_start_ms < RESTART_PAUSE_MS)
 		s->bus_restart_ms = now + RESTART_PAUSE_MS;
 	forget(s);
-	tell_vmstate(s);
+	bus_tell(s);
 	qmp_mend(s);
 }
 

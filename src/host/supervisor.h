@@ -38,6 +38,7 @@
 #include "host/keep.h"
 #include "host/life.h"
 #include "host/link.h"
+#include "host/loaded.h"
 #include "host/options.h"
 #include "host/qmp_proc.h"
 #include "host/rate.h"
@@ -107,6 +108,7 @@ struct supervisor {
 	struct upgrade up;
 	struct rate upgrades;        /* that the worker asked for */
 	struct rate claims;          /* the same */
+	struct loaded loaded;        /* the last of them that was granted */
 	uint64_t restart_ms;         /* 0: none planned */
 	uint64_t deaths[DEATHS_MAX]; /* a ring */
 	unsigned int n_deaths;
@@ -174,6 +176,8 @@ void upgrade_failed(struct supervisor *s, const char *why);
 bool upgrade_alone(struct supervisor *s);
 /* bus_listen() - bind vmstate.sock; without it the VM migrates without state */
 void bus_listen(struct supervisor *s);
+/* bus_tell() - the worker: what a migration would find without that process */
+void bus_tell(struct supervisor *s);
 /* bus_is_awaited() - is a connection to vmstate.sock to be answered by
  * bus_wanted()? */
 bool bus_is_awaited(const struct supervisor *s);
