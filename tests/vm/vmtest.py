@@ -403,6 +403,7 @@ class VM:
         self.link = os.path.join(self.dir, "link")
         self.log = os.path.join(self.dir, "serial")
         self.qmp_path = os.path.join(self.dir, "qmp")
+        self.qmp_events = os.path.join(self.dir, "qmp-events")
         runner = os.path.join(self.dir, "runner")
         words = ["console=ttyS0 quiet panic=1 no_timer_check vmch.runner",
                  append]
@@ -412,6 +413,7 @@ class VM:
         argv += [
             "-name", name, "-serial", "file:" + self.log,
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self.qmp_events},server=on,wait=off",
             "-device", "virtio-serial-pci,id=vs0,max_ports=8",
             "-chardev", f"socket,id=ct,path={runner},server=on,wait=off",
             "-device", "virtserialport,bus=vs0.0,chardev=ct,nr=1,id=pt,"
@@ -526,6 +528,13 @@ QUICK = False
 SOAK = False
 
 
+def is_worker(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return b"\0--worker\0" in f.read()
+    return False
+
+
 class Daemon:
     """vmchanneld for one VM, and the folder where its sockets are."""
 
@@ -555,13 +564,14 @@ class Daemon:
             return s.connect_ex(os.path.join(self.dir, "control")) == 0
 
     def worker(self):
-        """The pid of the sandboxed worker: the supervisor's only child."""
+        """The pid of the sandboxed worker, one of the supervisor's children."""
         path = f"/proc/{self.proc.pid}/task/{self.proc.pid}/children"
 
         def look():
             with open(path, encoding="ascii") as f:
-                return f.read().split()
-        return int(wait_for("a worker", look, 5)[0])
+                pids = f.read().split()
+            return next((int(p) for p in pids if is_worker(p)), None)
+        return wait_for("a worker", look, 20)
 
     def close(self):
         self.proc.close()
