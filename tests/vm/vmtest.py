@@ -528,11 +528,16 @@ QUICK = False
 SOAK = False
 
 
-def is_worker(pid):
+def child_with(pid, option):
+    """The child of vmchanneld that was started with this option, or None."""
     with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return b"\0--worker\0" in f.read()
-    return False
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            children = f.read().split()
+        for child in children:
+            with open(f"/proc/{child}/cmdline", "rb") as f:
+                if option in f.read().split(b"\0"):
+                    return int(child)
+    return None
 
 
 class Daemon:
@@ -565,13 +570,13 @@ class Daemon:
 
     def worker(self):
         """The pid of the sandboxed worker, one of the supervisor's children."""
-        path = f"/proc/{self.proc.pid}/task/{self.proc.pid}/children"
+        return wait_for("a worker", lambda: child_with(
+            self.proc.pid, b"--worker"), 20)
 
-        def look():
-            with open(path, encoding="ascii") as f:
-                pids = f.read().split()
-            return next((int(p) for p in pids if is_worker(p)), None)
-        return wait_for("a worker", look, 20)
+    def qmp_process(self):
+        """The pid of the process that hears QEMU's events."""
+        return wait_for("a QMP process", lambda: child_with(
+            self.proc.pid, b"--qmp"), 20)
 
     def close(self):
         self.proc.close()
