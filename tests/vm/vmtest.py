@@ -391,12 +391,13 @@ class VM:
     memory: MiB
     folder: where its sockets are, if not in one of its name
     incoming: it waits for a migration from this address
+    disks: (file, format) of /dev/vda, /dev/vdb, ...
     """
 
     def __init__(self, top, name="vm0", link=True, agent=True, net=False,
                  initramfs=None, args=(), append="", paused=False,
                  boot_timeout=BOOT_TIMEOUT, memory=256, folder=None,
-                 incoming=None):
+                 incoming=None, disks=()):
         self.name = name
         self.dir = os.path.join(top, folder or name)
         os.makedirs(self.dir, exist_ok=True)
@@ -425,6 +426,11 @@ class VM:
         if net:
             argv += ["-netdev", "user,id=n0",
                      "-device", "virtio-net-pci,netdev=n0"]
+        for i, (path, form) in enumerate(disks):
+            argv += ["-drive", f"if=none,id=d{i},file={path},format={form},"
+                     "discard=unmap",
+                     "-device", f"virtio-blk-pci,drive=d{i},id=disk{i},"
+                     f"serial=vmch-disk{i}"]
         if incoming:
             argv += ["-incoming", incoming]
         self.qemu = Proc(argv + list(args), stdin=subprocess.DEVNULL,
