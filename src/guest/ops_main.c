@@ -106,7 +106,7 @@ static bool take_stream(struct ops_channel *ch)
 	if (fd >= 0)
 		return ops_conn_new(o, ch->iface, fd, &caller) == 0;
 	if (fd == -ECONNRESET) {
-		log_error("ev=broker-gone error=\"%s\"", vmc_strerror());
+		log_info("ev=broker-gone"); /* so the agent ends, or ended */
 		stop(o, EXIT_FAILURE);
 	}
 	return false;
