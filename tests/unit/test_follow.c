@@ -79,17 +79,29 @@
 	",\"save\":\"" SAVE "\"},\"continues\":true}"
 #define TOLD_END(reason) \
 	"{\"parameters\":{\"life\":\"ended\",\"reason\":\"" reason "\"}}"
-/* Which one is put aside. */
-#define SWAP_STREAM                  \
+/* Of the stream and that one, the one which is aside. */
+#define SWAP                         \
 	{                            \
 		SCRIPT_SWAP, NULL, 0 \
 	}
-#define SWAP_WATCH                   \
-	{                            \
-		SCRIPT_SWAP, NULL, 1 \
-	}
 /* Afterwards the stream is aside, and the other one is here. */
-#define WATCHED SWAP_STREAM, DO(FOLLOW), REPLY(SERVING)
+#define WATCHED SWAP, DO(FOLLOW), REPLY(SERVING)
+
+#define TELL(bell)                      \
+	{                               \
+		SCRIPT_TELL, NULL, bell \
+	}
+#define HEAR(bell)                      \
+	{                               \
+		SCRIPT_HEAR, NULL, bell \
+	}
+#define REFUSED(reason)                                      \
+	REPLY("{\"error\":\"org.vmchannel.Broker.Refused\"," \
+	      "\"parameters\":{\"channel\":\"c\",\"reason\":\"" reason "\"}}")
+/* Not now; ask again. */
+#define LATER                                                     \
+	REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\"," \
+	      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}")
 
 struct world {
 	struct script_broker from, to;
@@ -100,6 +112,7 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
+	script_bells_make();
 	w->fds = script_count_fds();
 	*state = w;
 	return 0;
@@ -123,6 +136,7 @@ static int teardown(void **state)
 {
 	int left = wait_for_relay(*state);
 
+	script_bells_free();
 	free(*state);
 	if (left != 0)
 		print_error("%d descriptors too many\n", left);
@@ -753,8 +767,7 @@ static void test_destination_is_late(void **state)
 		REPLY("{\"error\":\"org.vmchannel.Broker.NoSuchToken\"}"),
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\","
-		      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}"),
+		LATER,
 		DO(ACCEPT),
 		GET("Resume"),
 		SAY("{\"parameters\":{\"id\":"),
@@ -928,7 +941,7 @@ static void test_told_of_the_move(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("migrated")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		DO(ACCEPT),
 		GET("\"kept\":0},"),
@@ -954,7 +967,7 @@ static void test_told_of_the_end(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("app-abort")),
-		SWAP_STREAM,
+		SWAP,
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
@@ -975,11 +988,11 @@ static void test_moves_after_both_ends(void **state)
 	static const struct script_step from[] = {
 		BEGIN,
 		WATCHED,
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_RAW, "#0", 4},
 		DO(HALF),
 		DO(SHUT),
-		SWAP_STREAM,
+		SWAP,
 		REPLY(TOLD_END("migrated")),
 		DO(ACCEPT),
 		GET("\"sent\":10,\"sent_end\":true"),
@@ -1013,7 +1026,7 @@ static void test_fenced(void **state)
 		WATCHED,
 		REPLY(FENCED("200")),
 		DO(EOF),
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1053,10 +1066,10 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(FENCED("150000")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 150000},
 		{SCRIPT_BYTES, "other history", 10},
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1080,32 +1093,22 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 	finish(w);
 }
 
-/* What the source's own Resume is for here: it is asked last, so the other
- * place was asked when that comes. */
-#define FENCED_AND_ASKED \
-	WATCHED, REPLY(FENCED("10")), SWAP_WATCH, DO(ACCEPT), GET("Resume")
-/* With the call aside: the VM has stayed. */
-#define STAYED REPLY(SERVING), SWAP_STREAM
+/* The other place was asked when this is over: it tells. */
+#define FENCED_AND_ASKED WATCHED, REPLY(FENCED("10")), HEAR(0)
+#define ASKED            DO(ACCEPT), GET("Resume"), TELL(0)
+/* The VM has stayed. */
+#define STAYED REPLY(SERVING), SWAP
 
 /* It stays after all: nothing has happened. */
 static void test_fenced_and_stays(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		{SCRIPT_RAW, "#0", 100},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, {SCRIPT_RAW, "#0", 100},
+		DO(EOF), ENDED("\"ok\""),           DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("\"save\":\"" SAVE "\""),
-		DO(EOF),
+		DO(ACCEPT), GET("\"save\":\"" SAVE "\""), TELL(0), DO(EOF),
 		DO(END),
 	};
 	struct world *w = *state;
@@ -1126,19 +1129,19 @@ static void test_fenced_and_ended(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(TOLD_END("rollback")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		/* Not Resume again. */
 		STATUS("ended", "\"rollback\""),
 		ENDED("\"rollback\""),
 		DO(END),
 	};
+	static const struct script_step to[] = {ASKED, DO(EOF), DO(END)};
 	struct world *w = *state;
 	int fd;
 
-	start(w, from, NULL);
+	start(w, from, to);
 	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
@@ -1152,11 +1155,11 @@ static void test_fenced_for_a_moment(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		SWAP_STREAM,
+		SWAP,
 		DO(FOLLOW),
 		{SCRIPT_BOTH, FENCED("0"), 0},
 		SAY(SERVING),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 10},
 		{SCRIPT_RAW, "#0", 100},
 		DO(EOF),
@@ -1178,24 +1181,19 @@ static void test_fenced_for_a_moment(void **state)
 static void test_fenced_and_refused(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		/* Nobody is asked any more. */
-		DO(EOF),
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, DO(EOF),
+		TELL(1), ENDED("\"ok\""),           DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.Refused\","
-		      "\"parameters\":{\"channel\":\"c\",\"reason\":"
-		      "\"session-lost\"}}"),
+		REFUSED("session-lost"),
+		DO(EOF),
+		/* It is not asked any more. */
+		TELL(0),
+		HEAR(1),
+		DO(NOBODY),
 		DO(END),
 	};
 	struct world *w = *state;
@@ -1215,9 +1213,8 @@ static void test_fenced_twice(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(FENCED("20")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#10", 10},
 		DO(EOF),
 		DO(END),
@@ -1225,6 +1222,7 @@ static void test_fenced_twice(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"received\":10,"),
+		TELL(0),
 		DO(EOF),
 		DO(ACCEPT),
 		GET("\"received\":20,"),
@@ -1254,8 +1252,7 @@ static void test_fenced_and_cut(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("Resume"),
+		ASKED,
 		/* It may know by then or not: the call is the same. */
 		{SCRIPT_PAUSE, NULL, 100},
 		RESUMED("\"consumed\":0" NO_ENDS),
