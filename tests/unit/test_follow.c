@@ -12,10 +12,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +105,77 @@
 	REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\"," \
 	      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}")
 
+/* The other place was asked when this is over: it tells. */
+#define FENCED_AND_ASKED WATCHED, REPLY(FENCED("10")), HEAR(0)
+#define ASKED            DO(ACCEPT), GET("Resume"), TELL(0)
+/* The VM has stayed. */
+#define STAYED REPLY(SERVING), SWAP
+
+/* ---- what a relay does to the system ------------------------------------ */
+
+/* In the order of its loop. */
+enum {
+	SEEN_IN = 1,
+	SEEN_LEAST = 5
+};
+
+/* Bells of the gate. */
+enum {
+	GATE_REACHED,
+	GATE_OPENED
+};
+
+static struct {
+	pthread_t program;
+	atomic_uint hups;   /* of the broker's end, in the loop */
+	atomic_uint steps;  /* the loop waited some milliseconds only */
+	atomic_uint blocks; /* it was waited for long outside of the loop */
+	atomic_bool gate;   /* the next connect() waits */
+	atomic_bool gate_failed;
+} seen;
+
+static void seen_reset(void)
+{
+	seen.program = pthread_self();
+	seen.hups = seen.steps = seen.blocks = 0;
+	seen.gate = seen.gate_failed = false;
+}
+
+int __real_poll(struct pollfd *p, nfds_t n, int ms);
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
+
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	int r;
+
+	if (pthread_equal(pthread_self(), seen.program))
+		return __real_poll(p, n, ms);
+	if (n < SEEN_LEAST) {
+		seen.blocks += ms < 0 || ms > 100;
+		return __real_poll(p, n, ms);
+	}
+	seen.steps += ms > 0 && ms <= 10;
+	r = __real_poll(p, n, ms);
+	seen.hups += r > 0 && p[SEEN_IN].revents & POLLHUP;
+	return r;
+}
+
+int __real_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
+
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	if (!pthread_equal(pthread_self(), seen.program) &&
+	    atomic_exchange(&seen.gate, false)) {
+		script_tell(GATE_REACHED);
+		if (!script_hear(GATE_OPENED))
+			seen.gate_failed = true;
+	}
+	return __real_connect(fd, sa, len);
+}
+
+/* ---- the stage ---------------------------------------------------------- */
+
 struct world {
 	struct script_broker from, to;
 	int fds;
@@ -112,6 +185,7 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
+	seen_reset();
 	script_bells_make();
 	w->fds = script_count_fds();
 	*state = w;
@@ -865,6 +939,93 @@ static void test_via_a_command(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* Where the second broker of a move is reached by a command only. Each start of
+ * it leaves an x in the file @starts. */
+static int start_via(struct world *w, const struct script_step *to,
+		     const char *starts)
+{
+	static const struct script_step from[] = {BEGIN, MIGRATED, DO(QUIT),
+						  DO(END)};
+	char command[256];
+	const char *via[] = {command, NULL};
+
+	start(w, from, to);
+	snprintf(command, sizeof(command),
+		 "printf x >>%s/%s; exec socat -t 60 - UNIX-CONNECT:%s/" VM
+		 "/control",
+		 w->to.root, starts, w->to.root);
+	assert_int_equal(vmc_follow_to(VM, NULL, via), 0);
+	return connect_follow();
+}
+
+static long count_starts(const struct world *w, const char *starts)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", w->to.root, starts);
+	assert_int_equal(stat(path, &st), 0);
+	unlink(path);
+	return st.st_size;
+}
+
+#define TAKEN_UP \
+	DO(ACCEPT), GET("Resume"), RESUMED("\"consumed\":0" NO_ENDS), WATCHED
+
+/* One way has ended and the other not: that is not polled for, over and
+ * over. */
+static void test_via_fenced_with_one_end(void **state)
+{
+	static const struct script_step to[] = {
+		TAKEN_UP,
+		REPLY(FENCED("0")),
+		SWAP,
+		DO(SHUT),
+		{SCRIPT_PAUSE, NULL, 200},
+		SWAP,
+		STAYED,
+		TELL(0),
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, to, "starts");
+
+	assert_true(script_hear(0));
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	assert_in_range(seen.hups, 0, 10);
+	assert_int_equal(wait_for_relay(w), 0);
+	count_starts(w, "starts");
+	finish(w);
+}
+
+/* What was told is final: no other command is run to ask. */
+static void test_via_told_of_the_end(void **state)
+{
+	static const struct script_step to[] = {
+		TAKEN_UP, REPLY(TOLD_END("app-abort")),
+		DO(EOF),  SWAP,
+		DO(SHUT), DO(EOF),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, to, "starts");
+
+	expect_end(fd);
+	close(fd);
+	assert_int_equal(wait_for_relay(w), 0);
+	/* For the stream, and for what is told of it. */
+	assert_int_equal(count_starts(w, "starts"), 2);
+	finish(w);
+}
+
 /* Two moves, the second one back home. */
 static void test_there_and_back(void **state)
 {
@@ -1093,12 +1254,6 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 	finish(w);
 }
 
-/* The other place was asked when this is over: it tells. */
-#define FENCED_AND_ASKED WATCHED, REPLY(FENCED("10")), HEAR(0)
-#define ASKED            DO(ACCEPT), GET("Resume"), TELL(0)
-/* The VM has stayed. */
-#define STAYED REPLY(SERVING), SWAP
-
 /* It stays after all: nothing has happened. */
 static void test_fenced_and_stays(void **state)
 {
@@ -1271,6 +1426,234 @@ static void test_fenced_and_cut(void **state)
 	finish(w);
 }
 
+/* Both ways are closed in order before the fence is up, or while it is. That
+ * is no broker that has gone. */
+static void test_fenced_between_two_ends(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		FENCED_AND_ASKED,
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		TELL(1),
+		/* It was looked at since. */
+		HEAR(0),
+		/* Nobody left, and nobody came. */
+		DO(NOBODY),
+		STAYED,
+		TELL(2),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		SWAP,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		ASKED, HEAR(1), LATER, ASKED, HEAR(2), DO(EOF), DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.blocks, 0);
+	assert_in_range(seen.hups, 0, 3);
+	close(fd);
+	finish(w);
+}
+
+/* The same, and the source lets go. */
+static void test_fenced_between_two_ends_and_gone(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		WATCHED,
+		REPLY(FENCED("0")),
+		HEAR(0),
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		ASKED,
+		{SCRIPT_PAUSE, NULL, 100},
+		RESUMED("\"consumed\":4,\"received_end\":true,"
+			"\"consumed_end\":false"),
+		{SCRIPT_RAW, "#4", 6},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	close(fd);
+	finish(w);
+}
+
+/* All was done before the VM left; where it is now it ends, or has ended. */
+static void test_fenced_with_nothing_left(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP,
+		{SCRIPT_BYTES, "#0", 20},
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		SWAP,
+		REPLY(FENCED("20")),
+		HEAR(0),
+		REPLY(TOLD_END("migrated")),
+		DO(QUIT),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT), GET("\"sent\":10,\"sent_end\":true"),
+		TELL(0),    REFUSED("ok"),
+		DO(END),
+	};
+	struct world *w = *state;
+	struct vmc_status s;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(vmc_stream_status(VM, "i-1", &s), 0);
+	assert_int_equal(s.bytes_in, 20);
+	assert_int_equal(s.bytes_out, 10);
+	close(fd);
+	finish(w);
+}
+
+/* The broker that tells us where the stream stands is not asked for it, too:
+ * neither by its name nor by its directory. */
+static void test_fenced_and_not_asked_twice(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		/* All places had their turn since the first time. */
+		HEAR(0),
+		DO(NOBODY),
+		STAYED,
+		DO(EOF),
+		DO(CLOSE),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {ASKED, LATER, ASKED, DO(EOF),
+						DO(END)};
+	struct world *w = *state;
+	const char *places[] = {NULL, NULL, NULL};
+	int fd;
+
+	start(w, from, to);
+	places[0] = w->from.root;
+	places[1] = w->to.root;
+	assert_int_equal(vmc_follow_to(VM, places, NULL), 0);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	/* Until the fence is over. */
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	finish(w);
+}
+
+/* The program is gone, and all is taken: nothing is left but to be told. */
+static void test_waits_for_the_last_word(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		HEAR(0),
+		{SCRIPT_PAUSE, NULL, 100},
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		SWAP,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	seen.steps = 0;
+	close(fd);
+	script_tell(0);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.steps, 0);
+	finish(w);
+}
+
+/* Who cannot be told any more where the stream stands may know its end. */
+static void test_told_by_a_refusal(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		SWAP,
+		DO(FOLLOW),
+		REFUSED("agent-lost"),
+		DO(EOF),
+		SWAP,
+		DO(CLOSE),
+		HEAR(0),
+		DO(NOBODY),
+		TELL(1),
+		ENDED("\"agent-lost\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	expect_end(fd);
+	script_tell(0);
+	assert_true(script_hear(1));
+	expect_reason(VMC_REASON_AGENT_LOST);
+	close(fd);
+	finish(w);
+}
+
 /* A worker's successor says where the stream stands, too. */
 static void test_watch_comes_back(void **state)
 {
@@ -1371,6 +1754,36 @@ static void test_fork(void **state)
 	close(go[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+/* A broker that does not answer must hold up neither fork() nor a question,
+ * and a child has no copy of that connection, either. */
+static void test_fork_while_it_connects(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd, before, status;
+	pid_t pid;
+
+	before = script_count_fds();
+	start(w, from, NULL);
+	seen.gate = true;
+	fd = connect_follow();
+	assert_true(script_hear(GATE_REACHED));
+	pid = fork();
+	if (pid == 0)
+		_exit(script_count_fds() != before + 1);
+	script_tell(GATE_OPENED);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_false(seen.gate_failed);
+	close(fd);
+	finish(w);
 }
 
 static void test_signals_are_the_programs(void **state)
@@ -1489,6 +1902,8 @@ int main(void)
 		TEST(test_destination_is_late),
 		TEST(test_place_named_late),
 		TEST(test_via_a_command),
+		TEST(test_via_fenced_with_one_end),
+		TEST(test_via_told_of_the_end),
 		TEST(test_there_and_back),
 		TEST(test_name_that_leads_on),
 		TEST(test_told_of_the_move),
@@ -1502,9 +1917,16 @@ int main(void)
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
 		TEST(test_fenced_and_cut),
+		TEST(test_fenced_between_two_ends),
+		TEST(test_fenced_between_two_ends_and_gone),
+		TEST(test_fenced_with_nothing_left),
+		TEST(test_fenced_and_not_asked_twice),
+		TEST(test_waits_for_the_last_word),
+		TEST(test_told_by_a_refusal),
 		TEST(test_watch_comes_back),
 		TEST(test_exit_waits),
 		TEST(test_fork),
+		TEST(test_fork_while_it_connects),
 		TEST(test_signals_are_the_programs),
 		TEST(test_listener_follows),
 		TEST(test_broker_without_follow),
