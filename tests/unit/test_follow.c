@@ -939,31 +939,32 @@ static void test_via_a_command(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* Until the other one answers, it is asked as well. */
+#define LEFT BEGIN, MIGRATED, ASKED, DO(EOF)
+
 /* Where the second broker of a move is reached by a command only. Each start of
- * it leaves an x in the file @starts. */
-static int start_via(struct world *w, const struct script_step *to,
-		     const char *starts)
+ * it leaves an x in the file "starts". */
+static int start_via(struct world *w, const struct script_step *from,
+		     const struct script_step *to)
 {
-	static const struct script_step from[] = {BEGIN, MIGRATED, DO(QUIT),
-						  DO(END)};
 	char command[256];
 	const char *via[] = {command, NULL};
 
 	start(w, from, to);
 	snprintf(command, sizeof(command),
-		 "printf x >>%s/%s; exec socat -t 60 - UNIX-CONNECT:%s/" VM
+		 "printf x >>%s/starts; exec socat -t 60 - UNIX-CONNECT:%s/" VM
 		 "/control",
-		 w->to.root, starts, w->to.root);
+		 w->to.root, w->to.root);
 	assert_int_equal(vmc_follow_to(VM, NULL, via), 0);
 	return connect_follow();
 }
 
-static long count_starts(const struct world *w, const char *starts)
+static long count_starts(const struct world *w)
 {
 	char path[128];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/%s", w->to.root, starts);
+	snprintf(path, sizeof(path), "%s/starts", w->to.root);
 	assert_int_equal(stat(path, &st), 0);
 	unlink(path);
 	return st.st_size;
@@ -976,15 +977,19 @@ static long count_starts(const struct world *w, const char *starts)
  * over. */
 static void test_via_fenced_with_one_end(void **state)
 {
+	static const struct script_step from[] = {LEFT, ASKED, DO(EOF),
+						  DO(END)};
 	static const struct script_step to[] = {
 		TAKEN_UP,
+		HEAR(0),
 		REPLY(FENCED("0")),
+		HEAR(0),
 		SWAP,
 		DO(SHUT),
 		{SCRIPT_PAUSE, NULL, 200},
 		SWAP,
 		STAYED,
-		TELL(0),
+		TELL(1),
 		{SCRIPT_RAW, "#0", 10},
 		DO(EOF),
 		SWAP,
@@ -993,22 +998,23 @@ static void test_via_fenced_with_one_end(void **state)
 		DO(END),
 	};
 	struct world *w = *state;
-	int fd = start_via(w, to, "starts");
+	int fd = start_via(w, from, to);
 
-	assert_true(script_hear(0));
+	assert_true(script_hear(1));
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	close(fd);
 	assert_in_range(seen.hups, 0, 10);
 	assert_int_equal(wait_for_relay(w), 0);
-	count_starts(w, "starts");
+	count_starts(w);
 	finish(w);
 }
 
 /* What was told is final: no other command is run to ask. */
 static void test_via_told_of_the_end(void **state)
 {
+	static const struct script_step from[] = {LEFT, DO(END)};
 	static const struct script_step to[] = {
 		TAKEN_UP, REPLY(TOLD_END("app-abort")),
 		DO(EOF),  SWAP,
@@ -1016,13 +1022,13 @@ static void test_via_told_of_the_end(void **state)
 		DO(END),
 	};
 	struct world *w = *state;
-	int fd = start_via(w, to, "starts");
+	int fd = start_via(w, from, to);
 
 	expect_end(fd);
 	close(fd);
 	assert_int_equal(wait_for_relay(w), 0);
 	/* For the stream, and for what is told of it. */
-	assert_int_equal(count_starts(w, "starts"), 2);
+	assert_int_equal(count_starts(w), 2);
 	finish(w);
 }
 
