@@ -951,10 +951,11 @@ static int start_via(struct world *w, const struct script_step *from,
 	const char *via[] = {command, NULL};
 
 	start(w, from, to);
-	snprintf(command, sizeof(command),
-		 "printf x >>%s/starts; exec socat -t 60 - UNIX-CONNECT:%s/" VM
-		 "/control",
-		 w->to.root, w->to.root);
+	snprintf(
+		command, sizeof(command),
+		"printf x >>%s/starts; exec socat -t 60 -,shut-down UNIX-CONNECT:%s/" VM
+		"/control",
+		w->to.root, w->to.root);
 	assert_int_equal(vmc_follow_to(VM, NULL, via), 0);
 	return connect_follow();
 }
@@ -989,6 +990,9 @@ static void test_via_fenced_with_one_end(void **state)
 		{SCRIPT_PAUSE, NULL, 200},
 		SWAP,
 		STAYED,
+		{SCRIPT_SWAP, NULL, 1},
+		STATUS("open", "null"),
+		{SCRIPT_SWAP, NULL, 1},
 		TELL(1),
 		{SCRIPT_RAW, "#0", 10},
 		DO(EOF),
