@@ -94,7 +94,7 @@ int followed_dial(struct followed *r, struct client_conn *c,
 		  pid_t *ret_child)
 {
 	struct sockaddr_un sa;
-	int result = place_find(p, r->vm, &sa);
+	int result = place_address(p, r->vm, &sa);
 
 	if (result)
 		return result;

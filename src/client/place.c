@@ -280,7 +280,8 @@ void place_end(struct client_conn *c, pid_t child, bool now)
 		;
 }
 
-int place_find(const struct place *p, const char *vm, struct sockaddr_un *ret)
+int place_address(const struct place *p, const char *vm,
+		  struct sockaddr_un *ret)
 {
 	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (p->via)
@@ -296,7 +297,7 @@ bool place_socket(const struct place *p, const char *vm,
 	struct sockaddr_un sa;
 	struct stat st;
 
-	if (p->via || place_find(p, vm, &sa) || stat(sa.sun_path, &st))
+	if (p->via || place_address(p, vm, &sa) || stat(sa.sun_path, &st))
 		return false;
 	*ret = (struct place_socket){st.st_dev, st.st_ino};
 	return true;
@@ -321,7 +322,7 @@ int place_dial(struct client_conn *c, const struct place *p, const char *vm,
 	       const char *channel, uint64_t deadline, pid_t *ret_child)
 {
 	struct sockaddr_un sa;
-	int r = place_find(p, vm, &sa);
+	int r = place_address(p, vm, &sa);
 
 	*ret_child = 0;
 	if (!r)

@@ -35,12 +35,14 @@ int place_init(struct place *ret, const char *text, bool via);
 void place_list_of(const char *vm, struct place_list *ret);
 
 /**
- * place_find() - address of the broker of @vm there; of a command there is none
+ * place_address() - address of the broker of @vm there; of a command there is
+ * none
  * @vm: name of the VM where the stream came from
  *
  * A directory is that of the VM, or the one above.
  */
-int place_find(const struct place *p, const char *vm, struct sockaddr_un *ret);
+int place_address(const struct place *p, const char *vm,
+		  struct sockaddr_un *ret);
 
 /* place_open() - what will carry the connection; nothing is waited for
  * @ret_child: process of the command, for place_end(); 0 if there is none */
@@ -48,7 +50,7 @@ int place_open(struct client_conn *c, const struct place *p, const char *vm,
 	       const char *channel, pid_t *ret_child);
 
 /* place_reach() - connect it; on failure it is still open
- * @sa: what place_find() said */
+ * @sa: what place_address() said */
 int place_reach(struct client_conn *c, const struct place *p,
 		const struct sockaddr_un *sa, uint64_t deadline);
 
