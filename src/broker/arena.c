@@ -27,6 +27,8 @@
 struct arena_notes {
 	uint64_t instance, last_number, last_seq, moved_at_ms;
 	uint32_t n_channels;
+	uint32_t fence, last_fence;
+	uint8_t saved_id[TOKEN_LEN], loaded_id[TOKEN_LEN];
 	bool frozen, expecting;
 	char instance_text[17], id_text[17];
 	char destination[DESTINATION_MAX + 1];
@@ -89,6 +91,10 @@ void arena_note(struct broker *b)
 	n->n_channels = b->n_channels;
 	n->frozen = b->frozen;
 	n->expecting = b->expecting;
+	n->fence = b->fence;
+	n->last_fence = b->last_fence;
+	memcpy(n->saved_id, b->saved_id, sizeof(n->saved_id));
+	memcpy(n->loaded_id, b->loaded_id, sizeof(n->loaded_id));
 }
 
 /* Those that change once in a life or never. */
@@ -121,6 +127,10 @@ static void take_notes(struct broker *b)
 	b->n_channels = n->n_channels;
 	b->frozen = n->frozen;
 	b->expecting = n->expecting;
+	b->fence = n->fence;
+	b->last_fence = n->last_fence;
+	memcpy(b->saved_id, n->saved_id, sizeof(b->saved_id));
+	memcpy(b->loaded_id, n->loaded_id, sizeof(b->loaded_id));
 	memcpy(b->instance_text, n->instance_text, sizeof(b->instance_text));
 	memcpy(b->id_text, n->id_text, sizeof(b->id_text));
 	memcpy(b->destination, n->destination, sizeof(b->destination));
@@ -290,7 +300,7 @@ static void clear_after(struct broker *b, bool torn)
 
 	if (!kept)
 		clear(b, 0, l.all);
-	log_error("ev=session-lost records=%zu why=%s", b->status->n,
+	log_error("ev=session-lost records=%zu why=%s", status_count(b->status),
 		  torn ? "died-within-a-turn" : "not-consistent");
 	if (!kept)
 		return;

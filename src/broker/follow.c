@@ -12,6 +12,7 @@
 
 #include "broker/control.h"
 #include "broker/internal.h"
+#include "broker/state.h"
 
 void stream_make_token(struct stream *st)
 {
@@ -77,6 +78,13 @@ void follow_fence(struct broker *b, const uint8_t save_id[TOKEN_LEN])
 	b->fence = b->last_fence;
 	b->control_again = true;
 	pump_kick(b);
+}
+
+bool broker_has_loaded(const struct broker *b)
+{
+	static const uint8_t none[TOKEN_LEN];
+
+	return memcmp(b->loaded_id, none, sizeof(none)) != 0;
 }
 
 static void end_late(struct broker *b, struct stream *st)

@@ -422,18 +422,21 @@ void keep_listener_end(struct broker *b, struct channel *ch);
 
 /* In the arena, all of it: how a stream ended must outlive us, too. */
 struct status_ring {
-	size_t next, n;
+	size_t next, n; /* the place of the next one; places that were used */
 	struct stream_record records[STATUS_MAX]; /* number 0: none */
 };
 
 /* status_add() - whoever looks after a death within finds all of the record
  * or nothing */
 void status_add(struct status_ring *r, const struct stream_record *rec);
-/* status_newest() - the @n-th of those that are there, counted back */
+/* status_newest() - @n places before the newest one; NULL: none is there.
+ * @n: below r->n */
 const struct stream_record *status_newest(const struct status_ring *r,
 					  size_t n);
 const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
+/* status_count() - those that are there */
+size_t status_count(const struct status_ring *r);
 /* status_find_token() - of a stream that its program could follow */
 const struct stream_record *status_find_token(const struct status_ring *r,
 					      const uint8_t token[TOKEN_LEN]);
@@ -560,6 +563,12 @@ void watchdog_calm(struct broker *b);
 void watchdog_proved(struct broker *b);
 /* watchdog_look() - the time has come. Return: ms to the next look, 0: none */
 uint64_t watchdog_look(struct broker *b, uint64_t now_us);
+/* watchdog_unread() - does something of ours wait to be read by QEMU? */
+bool watchdog_unread(const struct broker *b);
+/* watchdog_hurry() - what is waited for may come now: look soon */
+void watchdog_hurry(struct broker *b);
+/* watchdog_resume() - the VM does not stand still any more, as far as known */
+void watchdog_resume(struct broker *b);
 /* watchdog_detail() - a port that reconnects did not revive; NULL: none */
 const char *watchdog_detail(const struct broker *b);
 
@@ -672,7 +681,8 @@ struct broker {
 	char instance_text[17]; /* of this process, for monitors */
 	char id_text[17];       /* in ids of streams; comes along in a move */
 	char *vm, *uuid;
-	const char *life, *vmstate;
+	const char *life, *vmstate, *qmp;
+	bool vm_stands; /* as QMP says; a hint */
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
 	/* Frozen because a state has left, which may be taken up elsewhere;

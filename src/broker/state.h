@@ -4,7 +4,7 @@
  *
  * The container (header, table of sections, hash) is plain bytes in, plain
  * data out: the bus process uses it without a broker. Sections 1-6 are the
- * engine's, which sees nothing else; 16-20 are the broker's.
+ * engine's, which sees nothing else; 16-21 are the broker's.
  */
 #ifndef BROKER_STATE_H
 #define BROKER_STATE_H
@@ -37,7 +37,8 @@ enum state_section_type {
 	STATE_DESCRIPTORS = 18,
 	STATE_CHANNELS = 19,
 	STATE_RECORDS = 20,
-	STATE_SECTION_LAST = STATE_RECORDS,
+	STATE_LOADED = 21,
+	STATE_SECTION_LAST = STATE_LOADED,
 };
 
 #define STATE_SECTION_MUST 1u /* flag: refuse the state if it is unknown */
@@ -206,6 +207,9 @@ void broker_moved(struct broker *b, const char *destination);
 bool broker_adopt_fd(struct broker *b, uint64_t number, int fd);
 /* broker_adopt_done() - that was all; streams without one end */
 void broker_adopt_done(struct broker *b);
+
+/* broker_has_loaded() - a state was loaded here, also by one that died */
+bool broker_has_loaded(const struct broker *b);
 
 /* broker_resync_now() - begin a new handshake on the present link, if any */
 void broker_resync_now(struct broker *b);

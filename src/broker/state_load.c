@@ -43,6 +43,7 @@ struct load {
 	uint32_t n_chans;
 	const struct state_fd *fds;
 	size_t n_fds;
+	uint8_t loaded_id[STATE_ID_LEN]; /* of the Save that brought it here */
 };
 
 /* ---- reading
@@ -323,6 +324,25 @@ static void take_records(struct load *l)
 		status_add(l->b->status, &rec);
 }
 
+/* ---- which Save it came with
+ * -------------------------------------------------------- */
+
+/* A successor's predecessor may be a program that does not say; then it is
+ * none that anybody asks for. */
+static enum state_result read_loaded(struct load *l)
+{
+	const struct state_section *sec = state_section(&l->s, STATE_LOADED);
+	bool moving = l->s.header.kind == STATE_MOVE;
+
+	if (sec && (moving || sec->len != STATE_ID_LEN))
+		return STATE_BAD;
+	if (moving)
+		memcpy(l->loaded_id, l->s.header.save_id, STATE_ID_LEN);
+	else if (sec)
+		memcpy(l->loaded_id, sec->data, STATE_ID_LEN);
+	return STATE_OK;
+}
+
 /* ---- descriptors
  * ------------------------------------------------------------- */
 
@@ -571,6 +591,7 @@ static void take_over(struct load *l)
 
 	memcpy(b->id_text, l->id_text, sizeof(b->id_text));
 	b->last_number = l->last_number;
+	memcpy(b->loaded_id, l->loaded_id, sizeof(b->loaded_id));
 	if (upgrade) {
 		memcpy(b->instance_text, l->instance_text,
 		       sizeof(b->instance_text));
@@ -608,8 +629,8 @@ static bool is_other_vm(const struct load *l)
 static enum state_result read_ours(struct load *l)
 {
 	static enum state_result (*const parts[])(struct load *) = {
-		read_broker,  read_early,       read_channels,
-		read_records, read_descriptors,
+		read_broker,  read_early,  read_channels,
+		read_records, read_loaded, read_descriptors,
 	};
 	enum state_result r = STATE_OK;
 
@@ -657,7 +678,6 @@ enum state_result broker_load(struct broker *b, const uint8_t *blob, size_t len,
 	if (b->n_streams == 0 && !b->up && !b->frozen)
 		r = load_all(&l, blob, len);
 	if (r == STATE_OK) {
-		memcpy(b->loaded_id, l.s.header.save_id, sizeof(b->loaded_id));
 		b->count.states_loaded++;
 		log_info("ev=state-loaded streams=%u", b->n_streams);
 	} else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state_rec.h - the layout of sections 16-20 (docs/continuity.md, section 3.1)
+ * state_rec.h - the layout of sections 16-21 (docs/continuity.md, section 3.1)
  */
 #ifndef BROKER_STATE_REC_H
 #define BROKER_STATE_REC_H
@@ -15,8 +15,10 @@
 #define STATE_FD_LEN    16u
 #define STATE_ENDED_LEN 64u /* of RECORDS: a record, then its padded name */
 #define STATE_CHAN_LEN  8u
-#define STATE_EARLY_MAX 16384u
-#define STATE_STREAMS   256u /* of the host's default configuration */
+/* LOADED with its header: room that RECORDS leaves. */
+#define STATE_LOADED_LEN (STATE_SECTION_LEN + STATE_ID_LEN)
+#define STATE_EARLY_MAX  16384u
+#define STATE_STREAMS    256u /* of the host's default configuration */
 
 #define STATE_BROKER_MAX \
 	(STATE_HEAD_LEN + STATE_STREAMS * (STATE_REC_LEN + VMC_NAME_MAX))

@@ -278,29 +278,50 @@ static void put_ended(struct wr *w, const struct stream_record *r)
 }
 
 /* The newest ones, as many as there is room for; a program that does not know
- * the section can do without. */
-static void put_records(struct save *s)
+ * the section can do without. @kept: room for what comes behind them. */
+static void put_records(struct save *s, size_t kept)
 {
 	const struct status_ring *ring = s->b->status;
 	struct wr w = begin(s);
-	size_t room = w.left, n = 0;
+	size_t room = w.left > kept ? w.left - kept : 0, n = 0, found = 0;
 
 	for (; n < ring->n; n++) {
-		size_t size = ended_size(status_newest(ring, n));
+		const struct stream_record *r = status_newest(ring, n);
 
-		if (size > room)
+		if (!r)
+			continue;
+		if (ended_size(r) > room)
 			break;
-		room -= size;
+		room -= ended_size(r);
+		found++;
 	}
-	if (w.bad || n == 0)
+	if (w.bad || found == 0)
 		return;
 	while (n > 0) {
 		const struct stream_record *r = status_newest(ring, --n);
 
-		if (r->number != 0)
+		if (r)
 			put_ended(&w, r);
 	}
 	end_as(s, w, STATE_RECORDS, 0);
+}
+
+/* Whose programs come later must find the Save that they ask for. */
+static void put_loaded(struct save *s)
+{
+	struct wr w = begin(s);
+
+	wr_bytes(&w, s->b->loaded_id, sizeof(s->b->loaded_id));
+	end_as(s, w, STATE_LOADED, 0);
+}
+
+static void put_last(struct save *s)
+{
+	bool loaded = broker_has_loaded(s->b);
+
+	put_records(s, loaded ? STATE_LOADED_LEN : 0);
+	if (loaded)
+		put_loaded(s);
 }
 
 /* ---- all of it
@@ -340,7 +361,7 @@ static long put_all(struct save *s, const uint8_t save_id[STATE_ID_LEN])
 	if (s->kind == STATE_UPGRADE) {
 		put_descriptors(s);
 		put_channels(s);
-		put_records(s);
+		put_last(s);
 	}
 	if (s->full)
 		return -ENOSPC;

@@ -123,32 +123,17 @@ static void add_qmp(struct words *w, const struct qemu_wish *wish)
 	}
 }
 
-/* In a D-Bus address, every character that is not one of these is %XX. So
- * QEMU finds no comma in it. */
-static bool is_plain(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z') || strchr("-_/.\\*", c) != NULL;
-}
-
 void qemu_state_object(struct words *w, const char *path)
 {
-	char *escaped = malloc(3 * strlen(path) + 1), *to = escaped;
+	char *address = vmstate_address(path);
 
-	if (!escaped) {
+	if (!address) {
 		w->failed = true;
 		return;
 	}
-	for (; *path != '\0'; path++) {
-		if (is_plain(*path))
-			*to++ = *path;
-		else
-			to += sprintf(to, "%%%02x", (unsigned char)*path);
-	}
-	*to = '\0';
-	words_addf(w, "dbus-vmstate,id=%s,addr=unix:path=%s,id-list=vmchannel",
-		   QEMU_STATE_ID, escaped);
-	free(escaped);
+	words_addf(w, "dbus-vmstate,id=%s,addr=%s,id-list=%s", QEMU_STATE_ID,
+		   address, VMSTATE_ID_LIST);
+	free(address);
 }
 
 void qemu_opts_build(struct words *w, const struct qemu_wish *wish)

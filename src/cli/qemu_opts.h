@@ -15,12 +15,13 @@
 
 #include "cli/qemu_cmdline.h"
 #include "cli/words.h"
+#include "qmp/vmstate.h"
 
 #define QEMU_PORT_NAME     "org.vmchannel.0"
 #define QEMU_CONTROLLER_ID "vmchannel"
 #define QEMU_LINK_ID       "vmchannel-link"
 #define QEMU_QMP_ID        "vmchannel-qmp"
-#define QEMU_STATE_ID      "vmch0"
+#define QEMU_STATE_ID      VMSTATE_OBJECT_ID
 
 /* Ports that may be plugged later, besides ours. */
 #define QEMU_SPARE_DEFAULT 2u

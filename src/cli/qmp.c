@@ -14,17 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/qmp_parse.h"
-
-#define QMP_READ_STEP 4096
+#include "qmp/command.h"
+#include "qmp/lines.h"
 
 struct qmp {
 	int fd;
 	int timeout_ms;
 	bool broken; /* out of step with QEMU: no more commands */
 	json_int_t last_id;
-	char *buf; /* what was received and not consumed */
-	size_t len, room, scanned;
+	struct qmp_lines in;
 	const char *watched; /* device whose end is waited for */
 	bool deleted;
 	char error[512];
@@ -80,31 +78,17 @@ static int wait_fd(struct qmp *q, short events, uint64_t deadline_ms)
 	return 0;
 }
 
-static int make_room(struct qmp *q)
-{
-	char *buf;
-
-	if (q->room - q->len >= QMP_READ_STEP)
-		return 0;
-	buf = realloc(q->buf, q->room * 2 + QMP_READ_STEP);
-	if (!buf)
-		return fail(q, ENOMEM, "out of memory");
-	q->buf = buf;
-	q->room = q->room * 2 + QMP_READ_STEP;
-	return 0;
-}
-
 /* Read once, or wait. Return: 0 or a negative errno. */
 static int receive(struct qmp *q, uint64_t deadline_ms)
 {
+	char *room = qmp_lines_room(&q->in);
 	ssize_t n;
-	int r = make_room(q);
 
-	if (r)
-		return r;
-	n = recv(q->fd, q->buf + q->len, QMP_READ_STEP, 0);
+	if (!room)
+		return fail(q, ENOMEM, "out of memory");
+	n = recv(q->fd, room, QMP_READ_STEP, 0);
 	if (n > 0) {
-		q->len += (size_t)n;
+		qmp_lines_add(&q->in, (size_t)n);
 		/* A flood of events must not hide the deadline. */
 		return now_ms() < deadline_ms ? 0
 					      : wait_fd(q, POLLIN, deadline_ms);
@@ -120,27 +104,14 @@ static int receive(struct qmp *q, uint64_t deadline_ms)
  * a negative errno. */
 static int take_message(struct qmp *q, struct qmp_message *ret)
 {
-	char *start = q->buf + q->scanned;
-	char *end = q->len > q->scanned
-			    ? memchr(start, '\n', q->len - q->scanned)
-			    : NULL;
-	size_t line = end ? (size_t)(end - q->buf) : q->len;
-	int r;
+	int r = qmp_lines_take(&q->in, ret);
 
-	if (line > QMP_LINE_MAX)
+	if (r == -EMSGSIZE)
 		return fail(q, EPROTO, "QEMU sent a line of more than %d bytes",
 			    QMP_LINE_MAX);
-	if (!end) {
-		q->scanned = q->len;
-		return 0;
-	}
-	r = qmp_parse(q->buf, line, ret);
-	q->len -= line + 1;
-	q->scanned = 0;
-	memmove(q->buf, end + 1, q->len);
-	if (r)
+	if (r < 0)
 		return fail(q, EPROTO, "what QEMU sent is not QMP");
-	return 1;
+	return r;
 }
 
 static int next_message(struct qmp *q, uint64_t deadline_ms,
@@ -215,23 +186,12 @@ static int send_all(struct qmp *q, char *data, size_t len, int fd,
 static int send_command(struct qmp *q, const char *name, json_t *arguments,
 			int fd, uint64_t deadline_ms)
 {
-	json_t *o = json_pack("{s:s,s:I}", "execute", name, "id", ++q->last_id);
-	char newline[] = "\n";
-	char *text;
+	char *text = qmp_command_text(name, ++q->last_id, arguments);
 	int r;
 
-	if (o && arguments && json_object_set(o, "arguments", arguments) != 0) {
-		json_decref(o);
-		o = NULL;
-	}
-	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	json_decref(o);
 	if (!text)
 		return fail(q, ENOMEM, "out of memory");
 	r = send_all(q, text, strlen(text), fd, deadline_ms);
-	/* Apart: jansson does not leave room for it. */
-	if (r == 0)
-		r = send_all(q, newline, 1, -1, deadline_ms);
 	free(text);
 	return r;
 }
@@ -381,6 +341,7 @@ int qmp_open(struct qmp **ret, const char *path, int timeout_ms)
 	if (!q)
 		return -ENOMEM;
 	q->fd = -1;
+	qmp_lines_init(&q->in, QMP_LINE_MAX);
 	q->timeout_ms = timeout_ms;
 	*ret = q;
 	r = connect_path(q, path);
@@ -398,6 +359,6 @@ void qmp_close(struct qmp *q)
 		return;
 	if (q->fd >= 0)
 		close(q->fd);
-	free(q->buf);
+	qmp_lines_done(&q->in);
 	free(q);
 }

@@ -75,8 +75,7 @@ static void forget(struct supervisor *s)
 	s->bus_pid = 0;
 }
 
-/* For whoever asks what a migration would do. */
-static void tell_vmstate(struct supervisor *s)
+void bus_tell(struct supervisor *s)
 {
 	struct ipc_msg m = {.type = IPC_VMSTATE, .value = IPC_VMSTATE_WAITING};
 
@@ -142,7 +141,7 @@ void bus_join(struct supervisor *s)
 	int sv[2];
 	int r;
 
-	tell_vmstate(s);
+	bus_tell(s);
 	if (s->bus_pid <= 0 || !s->worker_ready)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
@@ -158,11 +157,16 @@ void bus_join(struct supervisor *s)
 	close(sv[1]);
 }
 
+void bus_path(const struct supervisor *s, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/" VMSTATE_SOCKET, s->dir);
+}
+
 void bus_died(struct supervisor *s, int wait_status)
 {
 	uint64_t now = supervisor_now_ms();
 
-	/* QEMU does not connect by itself. */
+	/* QEMU does not connect by itself; see qmp_mend(). */
 	log_error("ev=bus-died status=0x%x migration=fails-until-object-add",
 		  (unsigned int)wait_status);
 	s->bus_lost = true;
@@ -170,7 +174,8 @@ void bus_died(struct supervisor *s, int wait_status)
 	if (now - s->bus_start_ms < RESTART_PAUSE_MS)
 		s->bus_restart_ms = now + RESTART_PAUSE_MS;
 	forget(s);
-	tell_vmstate(s);
+	bus_tell(s);
+	qmp_mend(s);
 }
 
 bool bus_is_awaited(const struct supervisor *s)
@@ -192,6 +197,6 @@ void bus_end(struct supervisor *s)
 		return;
 	close(s->bus_listener);
 	s->bus_listener = -1;
-	snprintf(path, sizeof(path), "%s/" VMSTATE_SOCKET, s->dir);
+	bus_path(s, path, sizeof(path));
 	unlink(path);
 }

@@ -81,3 +81,15 @@ int loaded_claim(const char *vm_dir, const char *id)
 	close(folder);
 	return r;
 }
+
+int loaded_claim_again(struct loaded *l, const char *vm_dir, const char *id,
+		       bool waiting)
+{
+	int r = loaded_claim(vm_dir, id);
+
+	if (r == -EEXIST && waiting && strcmp(l->id, id) == 0)
+		return 0;
+	if (r == 0)
+		snprintf(l->id, sizeof(l->id), "%s", id);
+	return r;
+}

@@ -145,7 +145,8 @@ static void on_claim(struct supervisor *s, const struct ipc_msg *m, int fd)
 
 	(void)fd;
 	if (rate_take(&s->claims, supervisor_now_ms()))
-		answer.value = loaded_claim(s->dir, m->text);
+		answer.value = loaded_claim_again(&s->loaded, s->dir, m->text,
+						  s->life == LIFE_INCOMING);
 	else
 		log_limited(supervisor_now_ms() * 1000u, LOG_LEVEL_WARNING,
 			    "ev=claim-refused why=too-often count=%u",
@@ -158,6 +159,9 @@ static void on_life(struct supervisor *s, const struct ipc_msg *m, int fd)
 	(void)fd;
 	if (m->value >= 0 && m->value < LIFE_NUM)
 		s->life = (enum life)m->value;
+	if (s->life == LIFE_FENCED)
+		qmp_look(s);
+	qmp_mend(s);
 }
 
 /* @fd is closed afterwards; who wants to keep it makes a copy. */

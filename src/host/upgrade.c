@@ -292,6 +292,9 @@ void upgrade_failed(struct supervisor *s, const char *why)
 		s->restart_ms = supervisor_now_ms(); /* it died meanwhile */
 	if (held)
 		worker_tell(s, &(struct ipc_msg){.type = IPC_THAW}, -1);
+	/* It may have died meanwhile; the worker was not told. */
+	if (s->bus_pid <= 0)
+		bus_tell(s);
 	refuse(s, why);
 }
 

@@ -180,4 +180,5 @@ void worker_take_left(struct worker *w)
 	}
 	forget_given(w);
 	broker_adopt_done(w->broker);
+	w->has_session |= broker_has_loaded(w->broker);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_depth.h"
+
 /* First allocation: nearly every message of a broker fits. */
 #define BUF_MIN 4096u
 
@@ -67,33 +69,6 @@ const char *varlink_buf_rest(const struct varlink_buf *b, size_t *ret_len)
 {
 	*ret_len = b->len - b->start;
 	return b->data ? b->data + b->start : "";
-}
-
-/*
- * jansson recurses per level and allows 2048 of them, so the depth is checked
- * on the text. Brackets within strings do not count; that the text is JSON at
- * all is jansson's to say.
- */
-static bool depth_ok(const char *text, size_t len)
-{
-	unsigned int depth = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-
-		if (in_string && c == '\\')
-			i++;
-		else if (c == '"')
-			in_string = !in_string;
-		else if (!in_string && (c == '{' || c == '['))
-			depth++;
-		else if (!in_string && (c == '}' || c == ']') && depth > 0)
-			depth--;
-		if (depth > VARLINK_DEPTH_MAX)
-			return false;
-	}
-	return true;
 }
 
 /* "interface.Method" or "interface.Error": what may stand in a method's name,
@@ -172,7 +147,7 @@ static int parse(const char *text, size_t len, struct varlink_msg *ret)
 	json_t *object;
 	int r;
 
-	if (!depth_ok(text, len))
+	if (!json_depth_ok(text, len, VARLINK_DEPTH_MAX))
 		return VARLINK_ERR_SYNTAX;
 	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	if (!object)

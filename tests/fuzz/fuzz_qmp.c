@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cli/qmp_parse.h"
 #include "fuzz.h"
+#include "qmp/parse.h"
 
 static void check_kind(const struct qmp_message *m)
 {

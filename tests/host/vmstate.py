@@ -4,6 +4,7 @@
 `vmchanneld --bus`, with this program as its supervisor and worker: the order
 of docs/continuity.md section 4.1; and against whole vmchannelds; TAP."""
 import contextlib
+import ctypes
 import fcntl
 import json
 import mmap
@@ -13,10 +14,12 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -28,6 +31,7 @@ VMCHANNELD = os.path.abspath(sys.argv[1])
 QEMU = shutil.which("qemu-system-x86_64")
 SANDBOX = "off" if os.environ.get("VMC_TEST_SANITIZED") else "on"
 AREA = 1 << 20
+SYS_PIDFD_GETFD = 438  # on every architecture
 ENDED = ("completed", "failed", "cancelled")
 
 # bus_ipc.h
@@ -690,6 +694,71 @@ def killed_process_comes_back(w):
     s.call("migrate", uri="exec:cat >/dev/null")
     equal(s.ended(), "completed")
     has(a.said(), "ev=save state=none why=no-session")
+
+
+def unread_by(pid):
+    """Bytes that lie in the message sockets of a process that is stopped."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd, total = os.pidfd_open(pid), 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(name), 0)
+        if fd < 0:
+            os.close(pidfd)
+            raise Skip(os.strerror(ctypes.get_errno()))
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                with socket.socket(fileno=os.dup(fd)) as s:
+                    kind = s.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+                if kind == socket.SOCK_SEQPACKET:
+                    total += struct.unpack("i", fcntl.ioctl(
+                        fd, termios.FIONREAD, bytes(4)))[0]
+        finally:
+            os.close(fd)
+    os.close(pidfd)
+    return total
+
+
+@test
+def killed_while_it_loads(w):
+    """The next worker asks for the same state and is not taken for a
+    clone's."""
+    b = w.bus("src")
+    z = w.keep(Daemon(w, "dst", "--incoming"))
+    s = w.qemu("src", bus=b.path)
+    w.qemu("dst", "-incoming", w.address, bus=z.bus)
+    wait_for(lambda: z.vmstate() == "connected")
+    z.proc.send_signal(signal.SIGSTOP)
+    try:
+        equal(unread_by(z.proc.pid), 0)
+        s.call("migrate", uri=w.address)
+        wait_for(lambda: unread_by(z.proc.pid) > 0)  # the worker's question
+        os.kill(z.children("--worker")[0], signal.SIGKILL)
+    finally:
+        z.proc.send_signal(signal.SIGCONT)
+    wait_for(lambda: "ev=load-refused" in z.said())
+    has(z.said(), "ev=worker-died")
+    # It was looked at, and is none that a worker could take.
+    has(z.said(), "ev=load-refused why=malformed")
+
+
+@test
+def dies_while_an_upgrade_fails(w):
+    """The old worker goes on and knows it."""
+    if not os.environ.get("VMC_TEST_HANG"):
+        raise Skip("nothing to preload")
+    os.environ["LD_PRELOAD"] = os.environ["VMC_TEST_HANG"]
+    try:
+        a = w.keep(Daemon(w, "src"))
+    finally:
+        del os.environ["LD_PRELOAD"]
+    w.qemu("src", bus=a.bus)
+    wait_for(lambda: a.vmstate() == "connected")
+    a.proc.send_signal(signal.SIGUSR2)
+    wait_for(lambda: a.children("--adopt"))
+    os.kill(a.children("--bus")[0], signal.SIGKILL)
+    wait_for(lambda: "ev=upgrade-failed" in a.said())
+    has(a.said().split("ev=upgrade-failed")[0], "ev=bus-died")
+    wait_for(lambda: a.vmstate() == "lost")
 
 
 @test

@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -241,6 +242,25 @@ def no_memory_at_all(w):
 
 
 # ---- Hold and Save at one moment (docs/continuity.md, case 21) -----------------
+
+
+@test
+def unread_end_is_an_end(w):
+    """What is true of it then is said by the supervisor, not guessed."""
+    def vmstate():
+        return vmc.call(w.dir, "GetInfo")["vmstate"]
+
+    w.join_bus()
+    w.save(b"a" * 16)  # it has read all that came before
+    w.say("IPC_VMSTATE", struct.pack("<i", IPC["IPC_VMSTATE_LOST"] -
+                                     IPC["IPC_VMSTATE_OFF"]))
+    vmc.wait_for(lambda: vmstate() == "lost")
+    w.bus_say("BUS_SAVE", ident=b"u" * 16)
+    select.select([w.bus], [], [])  # the answer is not read
+    w.bus.close()
+    w.bus = None
+    vmc.wait_for(lambda: "ev=bus-gone" in w.said())
+    equal(vmstate(), "lost")
 
 
 def options(*args):

@@ -95,7 +95,12 @@ static inline void node_set_rules(struct node *n, const char *rules)
 	broker_set_policy(n->b, p);
 }
 
-static inline struct node *node_new(const char *uuid, bool incoming)
+/* Of the block that a worker leaves to the next one. */
+#define NODE_MEMORY (8u * 1024u * 1024u)
+
+/* @mem: NODE_MEMORY bytes, or NULL; @left: a broker that died has left it */
+static inline struct node *node_in(void *mem, bool left, const char *uuid,
+				   bool incoming)
 {
 	struct node *n = calloc(1, sizeof(*n));
 	struct broker_config cfg = {
@@ -104,6 +109,9 @@ static inline struct node *node_new(const char *uuid, bool incoming)
 		.uuid = uuid,
 		.owner = geteuid(),
 		.incoming = incoming,
+		.session_mem = mem,
+		.session_size = mem ? NODE_MEMORY : 0,
+		.session_left = left,
 		.ops = &node_ops,
 		.data = n,
 	};
@@ -122,6 +130,11 @@ static inline struct node *node_new(const char *uuid, bool incoming)
 	node_set_rules(n, "connect * * allow\nlisten * * allow\n");
 	n->link[0] = n->link[1] = -1;
 	return n;
+}
+
+static inline struct node *node_new(const char *uuid, bool incoming)
+{
+	return node_in(NULL, false, uuid, incoming);
 }
 
 /* QEMU is there. */

@@ -306,7 +306,7 @@ static void the_newest_endings_fit(void **state)
 	assert_int_equal(len, without + room);
 	t->len = (size_t)len;
 	assert_int_equal(load_upgrade(t, &n), STATE_OK);
-	assert_int_equal(n->b->status->n, 10);
+	assert_int_equal(status_count(n->b->status), 10);
 	assert_non_null(status_find(n->b->status, 1991));
 	assert_non_null(status_find(n->b->status, 2000));
 	node_free(n);
@@ -317,7 +317,7 @@ static void the_newest_endings_fit(void **state)
 	/* All that are remembered. */
 	save(t, STATE_UPGRADE);
 	assert_int_equal(load_upgrade(t, &n), STATE_OK);
-	assert_int_equal(n->b->status->n, STATUS_MAX);
+	assert_int_equal(status_count(n->b->status), STATUS_MAX);
 	assert_null(status_find(n->b->status, 2000 - STATUS_MAX));
 	assert_non_null(status_find(n->b->status, 2000 - STATUS_MAX + 1));
 	node_free(n);

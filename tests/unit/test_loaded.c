@@ -63,6 +63,25 @@ static void once_per_host(void **state)
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+/* The worker died before it had taken it; anybody else is a clone. */
+static void once_per_arrival(void **state)
+{
+	struct loaded l = {""}, l_other = {""};
+
+	(void)state;
+	assert_int_equal(loaded_claim_again(&l, vm, ID, true), 0);
+	assert_int_equal(loaded_claim_again(&l, vm, ID, true), 0);
+	assert_int_equal(loaded_claim_again(&l_other, other, ID, true),
+			 -EEXIST);
+	assert_int_equal(loaded_claim_again(&l_other, other, ID, true),
+			 -EEXIST);
+	/* It runs here. */
+	assert_int_equal(loaded_claim_again(&l, vm, ID, false), -EEXIST);
+	assert_int_equal(loaded_claim_again(&l, vm, "x", true), -EINVAL);
+	assert_int_equal(loaded_claim_again(&l, vm, ID_2, true), 0);
+	assert_int_equal(loaded_claim_again(&l, vm, ID, true), -EEXIST);
+}
+
 static void only_ids(void **state)
 {
 	(void)state;
@@ -118,6 +137,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(once_per_host),
+		T(once_per_arrival),
 		T(only_ids),
 		T(a_day_later_it_is_forgotten),
 		T(a_link_is_no_folder),

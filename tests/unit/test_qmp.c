@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "cli/qmp.h"
-#include "cli/qmp_parse.h"
+#include "qmp/parse.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -21,7 +21,7 @@ def host_switches(pid):
 
 def agent_switches(vm):
     return switches(vm.guest.run(
-        "cat /proc/$(pidof vmchannel-agent)/status").text())
+        "cat /proc/$(pgrep -xo vmchannel-agent)/status").text())
 
 
 @test(timeout=90)

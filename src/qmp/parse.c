@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* qmp_parse.c - one line of QMP, checked */
-#include "cli/qmp_parse.h"
+/* parse.c - one line of QMP, checked */
+#include "qmp/parse.h"
 
 #include <errno.h>
+
+#include "base/json_depth.h"
 
 static bool parse_greeting(json_t *value, struct qmp_message *m)
 {
@@ -63,6 +65,8 @@ int qmp_parse(const char *line, size_t len, struct qmp_message *ret)
 {
 	struct qmp_message m = {0};
 
+	if (!json_depth_ok(line, len, QMP_DEPTH_MAX))
+		return -EPROTO;
 	m.root = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	if (!m.root)
 		return -EPROTO;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* qmp_parse.h - one line of QMP, checked; pure */
-#ifndef CLI_QMP_PARSE_H
-#define CLI_QMP_PARSE_H
+/* parse.h - one line of QMP, checked; pure */
+#ifndef QMP_PARSE_H
+#define QMP_PARSE_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/* What QEMU says is nested less than ten deep. */
+#define QMP_DEPTH_MAX 32u
 
 enum qmp_kind {
 	QMP_GREETING,
@@ -39,4 +42,4 @@ int qmp_parse(const char *line, size_t len, struct qmp_message *ret);
 
 void qmp_message_done(struct qmp_message *m);
 
-#endif /* CLI_QMP_PARSE_H */
+#endif /* QMP_PARSE_H */
