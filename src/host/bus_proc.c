@@ -157,11 +157,16 @@ void bus_join(struct supervisor *s)
 	close(sv[1]);
 }
 
+void bus_path(const struct supervisor *s, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/" VMSTATE_SOCKET, s->dir);
+}
+
 void bus_died(struct supervisor *s, int wait_status)
 {
 	uint64_t now = supervisor_now_ms();
 
-	/* QEMU does not connect by itself. */
+	/* QEMU does not connect by itself; see qmp_mend(). */
 	log_error("ev=bus-died status=0x%x migration=fails-until-object-add",
 		  (unsigned int)wait_status);
 	s->bus_lost = true;
@@ -170,6 +175,7 @@ void bus_died(struct supervisor *s, int wait_status)
 		s->bus_restart_ms = now + RESTART_PAUSE_MS;
 	forget(s);
 	bus_tell(s);
+	qmp_mend(s);
 }
 
 bool bus_is_awaited(const struct supervisor *s)
@@ -191,6 +197,6 @@ void bus_end(struct supervisor *s)
 		return;
 	close(s->bus_listener);
 	s->bus_listener = -1;
-	snprintf(path, sizeof(path), "%s/" VMSTATE_SOCKET, s->dir);
+	bus_path(s, path, sizeof(path));
 	unlink(path);
 }

@@ -4,8 +4,9 @@
  *
  * Theory of operation
  *
- * One poll() over three descriptors: a signalfd, the pair to the worker, and
- * vmstate.sock until somebody connects (the bus process has it then); timers
+ * One poll() over a few descriptors: a signalfd, the pairs to the worker and
+ * to the QMP process, and vmstate.sock until somebody connects (the bus process
+ * has it then); timers
  *exist only while something is awaited (a link, a restart, the end). With the
  *link up nothing wakes it.
  *
@@ -39,6 +40,7 @@
 #include "host/link.h"
 #include "host/loaded.h"
 #include "host/options.h"
+#include "host/qmp_proc.h"
 #include "host/rate.h"
 
 /* A worker that dies this often in this time is started slowly. */
@@ -120,6 +122,8 @@ struct supervisor {
 	uint64_t bus_restart_ms; /* not before; 0: at once */
 	bool bus_lost;           /* it died, and QEMU did not come back yet */
 
+	struct qmp_side qmp; /* qmp_proc.c */
+
 	bool announced; /* programs can connect, and it was said */
 	bool stopping;
 	uint64_t stop_ms; /* when patience ends */
@@ -182,6 +186,8 @@ void bus_wanted(struct supervisor *s);
 /* bus_join() - give the bus process and the worker that is ready a new pair;
  * nothing if one of them is missing */
 void bus_join(struct supervisor *s);
+/* bus_path() - of vmstate.sock */
+void bus_path(const struct supervisor *s, char *ret, size_t size);
 /* bus_died() - the next connection starts another one */
 void bus_died(struct supervisor *s, int wait_status);
 /* bus_end() - end it, remove the socket */

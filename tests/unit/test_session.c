@@ -1106,6 +1106,75 @@ static void grace_ends_the_streams(void **state)
 	assert_true(vmc_session_deadline(p->end[HOST].s) == UINT64_MAX);
 }
 
+/* A paused machine cannot come back in time, however long its grace is. */
+static void grace_waits_while_the_peer_stands(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[2];
+
+	pair_up(p);
+	connect_streams(p, h);
+	cut(p);
+	expect(p, HOST, VMC_EV_DOWN);
+	p->now += 100000000;
+	vmc_session_peer_stands(p->end[HOST].s, true, p->now);
+	assert_true(vmc_session_deadline(p->end[HOST].s) == UINT64_MAX);
+	p->now += UINT64_C(10000000000);
+	vmc_session_tick(p->end[HOST].s, p->now);
+	assert_int_equal(next(p, HOST).type, VMC_EV_NONE);
+	/* Said twice changes nothing; then it begins anew. */
+	vmc_session_peer_stands(p->end[HOST].s, false, p->now);
+	p->now += 1000;
+	vmc_session_peer_stands(p->end[HOST].s, false, p->now);
+	assert_true(vmc_session_deadline(p->end[HOST].s) ==
+		    p->now - 1000 + 300000000);
+	p->now += 300000000;
+	vmc_session_tick(p->end[HOST].s, p->now);
+	expect(p, HOST, VMC_EV_END);
+}
+
+/* Who says so may be wrong: a peer that moves all the same is heard. */
+static void a_peer_that_should_stand_is_heard(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[2];
+
+	vmc_session_peer_stands(p->end[HOST].s, true, p->now);
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 10, 0);
+	expect(p, HOST, VMC_EV_READABLE);
+	assert_int_equal(take(p, HOST, h[HOST], 100), 10);
+}
+
+static void a_hello_can_be_repeated_at_once(void **state)
+{
+	struct pair *p = *state;
+	struct vmc_session *s = p->end[HOST].s;
+	uint64_t due;
+
+	vmc_session_greet_again(s); /* there is no link */
+	assert_int_equal(pair_write(p, HOST), 0);
+	pair_attach(p, HOST);
+	while (pair_write(p, HOST) > 0)
+		;
+	/* Its patience has grown. */
+	do {
+		due = vmc_session_deadline(s);
+		p->now = due;
+		vmc_session_tick(s, p->now);
+		pair_write(p, HOST);
+	} while (vmc_session_deadline(s) < due + 1000000);
+	assert_int_equal(pair_write(p, HOST), 0);
+	vmc_session_greet_again(s);
+	assert_in_range(pair_write(p, HOST), 1, HELLO_MAX);
+	assert_true(vmc_session_deadline(s) < p->now + 1000000);
+	/* One that has an answer is over. */
+	pair_up(p);
+	vmc_session_greet_again(s);
+	assert_int_equal(pair_write(p, HOST), 0);
+}
+
 static void bye_reaches_the_peer(void **state)
 {
 	struct pair *p = *state;
@@ -1283,6 +1352,9 @@ int main(void)
 		T(a_rollback_is_told_even_if_the_link_dies),
 		T(the_block_may_move),
 		T(grace_ends_the_streams),
+		T(grace_waits_while_the_peer_stands),
+		T(a_peer_that_should_stand_is_heard),
+		T(a_hello_can_be_repeated_at_once),
 		T(bye_reaches_the_peer),
 		T(bye_waits_for_the_rest_of_a_unit),
 		T(a_silent_peer_is_stalled_until_it_acks),
