@@ -48,7 +48,7 @@ class Pair:
     def start_agent(self):
         self.procs["agent"] = subprocess.Popen(
             [AGENT, "--device", self.link, "--dir", f"{self.top}/g",
-             "--config", self.config])
+             "--config", self.config, "--no-operations"])
         vmc.wait_for(lambda: os.path.exists(f"{self.guest}/connect"))
         self.wait_up()
 

@@ -113,7 +113,8 @@ class World:
         with self.log("agent.log") as log:
             self.agent = self.start(
                 [self.path("src/guest/vmchannel-agent"), "--dir", self.guest,
-                 "--config", self.config, "--device", self.port], stderr=log)
+                 "--config", self.config, "--device", self.port,
+                 "--no-operations"], stderr=log)
         wait_until("the agent answers", lambda: self.info(self.guest, "host"))
 
     def start_pipe(self):

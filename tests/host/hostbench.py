@@ -158,7 +158,8 @@ class Bench:
     def start_agent(self):
         self.agent = subprocess.Popen(
             [AGENT, "--device", f"{self.top}/port", "--dir", f"{self.top}/g",
-             "--config", f"{self.top}/none"], stderr=self.log)
+             "--config", f"{self.top}/none", "--no-operations"],
+            stderr=self.log)
         self.procs.append(self.agent)
         vmc.wait_for(lambda: os.path.exists(f"{self.guest}/connect"))
 
