@@ -271,6 +271,7 @@ void upgrade_failed(struct supervisor *s, const char *why)
 	/* It may have died meanwhile; the worker was not told. */
 	if (s->bus_pid <= 0)
 		bus_tell(s);
+	qmp_tell(s);
 	refuse(s, why);
 }
 

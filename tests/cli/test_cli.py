@@ -174,6 +174,41 @@ def test_doctor_names_the_first_bad_hop(w):
         w, w.host, "web1", "daemon")["daemon"]["remedy"]
 
 
+def child(w, option):
+    """The process of vmchanneld that was started with this option."""
+    with open(f"/proc/{w.daemon.pid}/task/{w.daemon.pid}/children",
+              encoding="ascii") as f:
+        for pid in f.read().split():
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                if option in line.read().split(b"\0"):
+                    return int(pid)
+    return None
+
+
+def lose_bus(w):
+    """What QEMU's dbus-vmstate is connected to dies."""
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.path.join(w.host, "web1", "vmstate.sock"))
+    wait_until("a bus process", lambda: child(w, b"--bus"))
+    os.kill(child(w, b"--bus"), signal.SIGKILL)
+    wait_until("it is noticed", lambda: w.info(
+        w.host, "web1")["vmstate"] == "lost")
+    s.close()
+
+
+def test_doctor_says_how_a_lost_bus_is_mended(w):
+    for more, text in (((), "by QMP, object-del"),
+                       (("--qmp-events", os.path.join(w.dir, "qmp")),
+                        "as soon as QEMU answers")):
+        w.start_daemon(*more)
+        lose_bus(w)
+        found = hops(w.run(w.host, "doctor", "web1", "--json"))
+        assert text in found["migration"]["detail"], found
+        assert ("by QMP: waiting" in found["state"]["detail"]) == bool(more)
+        w.stop(w.daemon, signal.SIGTERM)
+        wait_until("nobody answers", lambda: not w.info(w.host, "web1"))
+
+
 def test_doctor_looks_at_the_guests_port(w):
     root = os.path.join(w.dir, "root")
     os.environ["VMCHANNEL_TEST_ROOT"] = root
@@ -984,6 +1019,7 @@ ALONE = [test_help_names_every_verb, test_wrong_usage_is_125_and_one_line,
          test_version, test_no_vm_is_127_with_the_remedy,
          test_relative_dir_is_refused, test_full_disk_is_noticed,
          test_doctor_looks_at_the_guests_port,
+         test_doctor_says_how_a_lost_bus_is_mended,
          test_doctor_names_the_first_bad_hop]
 TOGETHER = [f for name, f in list(globals().items())
             if name.startswith("test_") and f not in ALONE]

@@ -157,11 +157,11 @@ class World:
     def log(self, name):
         return open(os.path.join(self.dir, name), "ab")
 
-    def start_daemon(self):
+    def start_daemon(self, *more):
         with self.log("daemon.log") as log:
             self.daemon = self.start(
                 [self.path("src/host/vmchanneld"), "--dir", self.host,
-                 "--config", self.config, "--link", self.link, "web1"],
+                 "--config", self.config, "--link", self.link, *more, "web1"],
                 stderr=log)
         wait_until("vmchanneld answers",
                    lambda: self.info(self.host, "web1"))
