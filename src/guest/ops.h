@@ -92,6 +92,9 @@ void op_reply_list(struct op_call *call, const char *key, json_t *array);
 void op_error(struct op_call *call, const char *error, json_t *parameters);
 /* op_failed() - Failed; @error: an errno, positive or negative */
 void op_failed(struct op_call *call, int error, const char *detail);
+/* op_failed_as() - the same with the error's name in the words of whoever gave
+ * it, such as D-Bus's; foreign text is cut (ops_text.h) */
+void op_failed_as(struct op_call *call, const char *name, const char *detail);
 /* op_invalid() - the parameter's value makes no sense here */
 void op_invalid(struct op_call *call, const char *parameter);
 /* op_not_supported() - @detail: what this guest lacks */

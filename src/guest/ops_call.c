@@ -8,6 +8,7 @@
  */
 #include "broker/log.h"
 #include "guest/ops_internal.h"
+#include "guest/ops_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +17,11 @@
 
 #define SERVICE "org.varlink.service"
 /* A reply in parts is cut at about that size: envelope and commas are extra. */
-#define PART_MAX (VARLINK_MSG_MAX - 4096)
+/* Of the interface org.vmchannel. */
+#define OP_ERROR_NAME_MAX    255
+#define OP_DETAIL_MAX        255
+#define OP_FAILED_DETAIL_MAX 1023
+#define PART_MAX             (VARLINK_MSG_MAX - 4096)
 
 /* ---- what a row may ask -------------------------------------------------- */
 
@@ -223,15 +228,20 @@ void op_error(struct op_call *call, const char *error, json_t *parameters)
 	put(call, name, parameters ? parameters : json_object(), true);
 }
 
-void op_failed(struct op_call *call, int error, const char *detail)
+void op_failed_as(struct op_call *call, const char *name, const char *detail)
 {
-	const char *name = strerrorname_np(error < 0 ? -error : error);
 	char op[VARLINK_METHOD_MAX + 1];
 
 	op_error(call, OP_COMMON "Failed",
-		 json_pack("{s:s,s:s,s:s}", "operation",
+		 json_pack("{s:s,s:o,s:o}", "operation",
 			   full_name(call, op, sizeof(op)), "name",
-			   name ? name : "", "detail", detail));
+			   op_text(name, OP_ERROR_NAME_MAX), "detail",
+			   op_text(detail, OP_FAILED_DETAIL_MAX)));
+}
+
+void op_failed(struct op_call *call, int error, const char *detail)
+{
+	op_failed_as(call, strerrorname_np(error < 0 ? -error : error), detail);
 }
 
 void op_invalid(struct op_call *call, const char *parameter)
@@ -245,8 +255,9 @@ void op_not_supported(struct op_call *call, const char *detail)
 	char op[VARLINK_METHOD_MAX + 1];
 
 	op_error(call, OP_COMMON "NotSupported",
-		 json_pack("{s:s,s:s}", "operation",
-			   full_name(call, op, sizeof(op)), "detail", detail));
+		 json_pack("{s:s,s:o}", "operation",
+			   full_name(call, op, sizeof(op)), "detail",
+			   op_text(detail, OP_DETAIL_MAX)));
 }
 
 static size_t json_size(const json_t *v)

@@ -96,6 +96,7 @@ struct ops {
 	int status; /* exit status */
 	struct ops_events *events;
 	struct ops_requests *requests;
+	struct ops_bus *bus; /* NULL: nobody wanted it yet */
 	LIST_HEAD(, ops_watched) watched;
 };
 

@@ -18,6 +18,7 @@
 
 #include "broker/broker.h"
 #include "broker/log.h"
+#include "guest/ops_bus.h"
 #include "guest/ops_internal.h"
 #include "guest/settings.h"
 
@@ -33,7 +34,7 @@ uv_loop_t *ops_loop(struct ops *o)
 enum ops_back_end ops_back_end(const struct ops *o)
 {
 	(void)o;
-	return OPS_KERNEL;
+	return ops_bus_possible() ? OPS_SYSTEMD : OPS_KERNEL;
 }
 
 /* ---- the end ------------------------------------------------------------- */
@@ -64,6 +65,7 @@ static void stop(struct ops *o, int status)
 		next = LIST_NEXT(c, link);
 		ops_conn_close(c);
 	}
+	ops_bus_stop(o);
 	for (size_t i = 0; i < sizeof(o->signals) / sizeof(o->signals[0]); i++)
 		close_handle(&o->signals[i]);
 }
@@ -256,6 +258,7 @@ int ops_main(const struct options *opt)
 	if (start(&o) < 0)
 		return EXIT_FAILURE;
 	uv_run(&o.loop, UV_RUN_DEFAULT);
+	ops_bus_free(&o);
 	ops_events_free(o.events);
 	ops_requests_free(o.requests);
 	policy_free(o.policy);

@@ -12,10 +12,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,17 +81,100 @@
 	",\"save\":\"" SAVE "\"},\"continues\":true}"
 #define TOLD_END(reason) \
 	"{\"parameters\":{\"life\":\"ended\",\"reason\":\"" reason "\"}}"
-/* Which one is put aside. */
-#define SWAP_STREAM                  \
+/* Of the stream and that one, the one which is aside. */
+#define SWAP                         \
 	{                            \
 		SCRIPT_SWAP, NULL, 0 \
 	}
-#define SWAP_WATCH                   \
-	{                            \
-		SCRIPT_SWAP, NULL, 1 \
-	}
 /* Afterwards the stream is aside, and the other one is here. */
-#define WATCHED SWAP_STREAM, DO(FOLLOW), REPLY(SERVING)
+#define WATCHED SWAP, DO(FOLLOW), REPLY(SERVING)
+
+#define TELL(bell)                      \
+	{                               \
+		SCRIPT_TELL, NULL, bell \
+	}
+#define HEAR(bell)                      \
+	{                               \
+		SCRIPT_HEAR, NULL, bell \
+	}
+#define REFUSED(reason)                                      \
+	REPLY("{\"error\":\"org.vmchannel.Broker.Refused\"," \
+	      "\"parameters\":{\"channel\":\"c\",\"reason\":\"" reason "\"}}")
+/* Not now; ask again. */
+#define LATER                                                     \
+	REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\"," \
+	      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}")
+
+/* The other place was asked when this is over: it tells. */
+#define FENCED_AND_ASKED WATCHED, REPLY(FENCED("10")), HEAR(0)
+#define ASKED            DO(ACCEPT), GET("Resume"), TELL(0)
+/* The VM has stayed. */
+#define STAYED REPLY(SERVING), SWAP
+
+/* ---- what a relay does to the system ------------------------------------ */
+
+/* In the order of its loop. */
+enum {
+	SEEN_IN = 1,
+	SEEN_LEAST = 5
+};
+
+/* Bells of the gate. */
+enum {
+	GATE_REACHED,
+	GATE_OPENED
+};
+
+static struct {
+	pthread_t program;
+	atomic_uint hups;   /* of the broker's end, in the loop */
+	atomic_uint steps;  /* the loop waited some milliseconds only */
+	atomic_uint blocks; /* it was waited for long outside of the loop */
+	atomic_bool gate;   /* the next connect() waits */
+	atomic_bool gate_failed;
+} seen;
+
+static void seen_reset(void)
+{
+	seen.program = pthread_self();
+	seen.hups = seen.steps = seen.blocks = 0;
+	seen.gate = seen.gate_failed = false;
+}
+
+int __real_poll(struct pollfd *p, nfds_t n, int ms);
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
+
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	int r;
+
+	if (pthread_equal(pthread_self(), seen.program))
+		return __real_poll(p, n, ms);
+	if (n < SEEN_LEAST) {
+		seen.blocks += ms < 0 || ms > 100;
+		return __real_poll(p, n, ms);
+	}
+	seen.steps += ms > 0 && ms <= 10;
+	r = __real_poll(p, n, ms);
+	seen.hups += r > 0 && p[SEEN_IN].revents & POLLHUP;
+	return r;
+}
+
+int __real_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
+
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	if (!pthread_equal(pthread_self(), seen.program) &&
+	    atomic_exchange(&seen.gate, false)) {
+		script_tell(GATE_REACHED);
+		if (!script_hear(GATE_OPENED))
+			seen.gate_failed = true;
+	}
+	return __real_connect(fd, sa, len);
+}
+
+/* ---- the stage ---------------------------------------------------------- */
 
 struct world {
 	struct script_broker from, to;
@@ -100,6 +185,8 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
+	seen_reset();
+	script_bells_make();
 	w->fds = script_count_fds();
 	*state = w;
 	return 0;
@@ -123,6 +210,7 @@ static int teardown(void **state)
 {
 	int left = wait_for_relay(*state);
 
+	script_bells_free();
 	free(*state);
 	if (left != 0)
 		print_error("%d descriptors too many\n", left);
@@ -753,8 +841,7 @@ static void test_destination_is_late(void **state)
 		REPLY("{\"error\":\"org.vmchannel.Broker.NoSuchToken\"}"),
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\","
-		      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}"),
+		LATER,
 		DO(ACCEPT),
 		GET("Resume"),
 		SAY("{\"parameters\":{\"id\":"),
@@ -852,6 +939,103 @@ static void test_via_a_command(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* Until the other one answers, it is asked as well. */
+#define LEFT BEGIN, MIGRATED, ASKED, DO(EOF)
+
+/* Where the second broker of a move is reached by a command only. Each start of
+ * it leaves an x in the file "starts". */
+static int start_via(struct world *w, const struct script_step *from,
+		     const struct script_step *to)
+{
+	char command[256];
+	const char *via[] = {command, NULL};
+
+	start(w, from, to);
+	snprintf(
+		command, sizeof(command),
+		"printf x >>%s/starts; exec socat -t 60 -,shut-down UNIX-CONNECT:%s/" VM
+		"/control",
+		w->to.root, w->to.root);
+	assert_int_equal(vmc_follow_to(VM, NULL, via), 0);
+	return connect_follow();
+}
+
+static long count_starts(const struct world *w)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/starts", w->to.root);
+	assert_int_equal(stat(path, &st), 0);
+	unlink(path);
+	return st.st_size;
+}
+
+#define TAKEN_UP \
+	DO(ACCEPT), GET("Resume"), RESUMED("\"consumed\":0" NO_ENDS), WATCHED
+
+/* One way has ended and the other not: that is not polled for, over and
+ * over. */
+static void test_via_fenced_with_one_end(void **state)
+{
+	static const struct script_step from[] = {LEFT, ASKED, DO(EOF),
+						  DO(END)};
+	static const struct script_step to[] = {
+		TAKEN_UP,
+		HEAR(0),
+		REPLY(FENCED("0")),
+		HEAR(0),
+		SWAP,
+		DO(SHUT),
+		{SCRIPT_PAUSE, NULL, 200},
+		SWAP,
+		STAYED,
+		{SCRIPT_SWAP, NULL, 1},
+		STATUS("open", "null"),
+		{SCRIPT_SWAP, NULL, 1},
+		TELL(1),
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, from, to);
+
+	assert_true(script_hear(1));
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	assert_in_range(seen.hups, 0, 10);
+	assert_int_equal(wait_for_relay(w), 0);
+	count_starts(w);
+	finish(w);
+}
+
+/* What was told is final: no other command is run to ask. */
+static void test_via_told_of_the_end(void **state)
+{
+	static const struct script_step from[] = {LEFT, DO(END)};
+	static const struct script_step to[] = {
+		TAKEN_UP, REPLY(TOLD_END("app-abort")),
+		DO(EOF),  SWAP,
+		DO(SHUT), DO(EOF),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, from, to);
+
+	expect_end(fd);
+	close(fd);
+	assert_int_equal(wait_for_relay(w), 0);
+	/* For the stream, and for what is told of it. */
+	assert_int_equal(count_starts(w), 2);
+	finish(w);
+}
+
 /* Two moves, the second one back home. */
 static void test_there_and_back(void **state)
 {
@@ -928,7 +1112,7 @@ static void test_told_of_the_move(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("migrated")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		DO(ACCEPT),
 		GET("\"kept\":0},"),
@@ -954,7 +1138,7 @@ static void test_told_of_the_end(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("app-abort")),
-		SWAP_STREAM,
+		SWAP,
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
@@ -975,11 +1159,11 @@ static void test_moves_after_both_ends(void **state)
 	static const struct script_step from[] = {
 		BEGIN,
 		WATCHED,
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_RAW, "#0", 4},
 		DO(HALF),
 		DO(SHUT),
-		SWAP_STREAM,
+		SWAP,
 		REPLY(TOLD_END("migrated")),
 		DO(ACCEPT),
 		GET("\"sent\":10,\"sent_end\":true"),
@@ -1013,7 +1197,7 @@ static void test_fenced(void **state)
 		WATCHED,
 		REPLY(FENCED("200")),
 		DO(EOF),
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1053,10 +1237,10 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(FENCED("150000")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 150000},
 		{SCRIPT_BYTES, "other history", 10},
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1080,32 +1264,16 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 	finish(w);
 }
 
-/* What the source's own Resume is for here: it is asked last, so the other
- * place was asked when that comes. */
-#define FENCED_AND_ASKED \
-	WATCHED, REPLY(FENCED("10")), SWAP_WATCH, DO(ACCEPT), GET("Resume")
-/* With the call aside: the VM has stayed. */
-#define STAYED REPLY(SERVING), SWAP_STREAM
-
 /* It stays after all: nothing has happened. */
 static void test_fenced_and_stays(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		{SCRIPT_RAW, "#0", 100},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, {SCRIPT_RAW, "#0", 100},
+		DO(EOF), ENDED("\"ok\""),           DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("\"save\":\"" SAVE "\""),
-		DO(EOF),
+		DO(ACCEPT), GET("\"save\":\"" SAVE "\""), TELL(0), DO(EOF),
 		DO(END),
 	};
 	struct world *w = *state;
@@ -1126,19 +1294,19 @@ static void test_fenced_and_ended(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(TOLD_END("rollback")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		/* Not Resume again. */
 		STATUS("ended", "\"rollback\""),
 		ENDED("\"rollback\""),
 		DO(END),
 	};
+	static const struct script_step to[] = {ASKED, DO(EOF), DO(END)};
 	struct world *w = *state;
 	int fd;
 
-	start(w, from, NULL);
+	start(w, from, to);
 	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
@@ -1152,11 +1320,11 @@ static void test_fenced_for_a_moment(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		SWAP_STREAM,
+		SWAP,
 		DO(FOLLOW),
 		{SCRIPT_BOTH, FENCED("0"), 0},
 		SAY(SERVING),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 10},
 		{SCRIPT_RAW, "#0", 100},
 		DO(EOF),
@@ -1178,24 +1346,19 @@ static void test_fenced_for_a_moment(void **state)
 static void test_fenced_and_refused(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		/* Nobody is asked any more. */
-		DO(EOF),
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, DO(EOF),
+		TELL(1), ENDED("\"ok\""),           DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.Refused\","
-		      "\"parameters\":{\"channel\":\"c\",\"reason\":"
-		      "\"session-lost\"}}"),
+		REFUSED("session-lost"),
+		DO(EOF),
+		/* It is not asked any more. */
+		TELL(0),
+		HEAR(1),
+		DO(NOBODY),
 		DO(END),
 	};
 	struct world *w = *state;
@@ -1215,9 +1378,8 @@ static void test_fenced_twice(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(FENCED("20")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#10", 10},
 		DO(EOF),
 		DO(END),
@@ -1225,6 +1387,7 @@ static void test_fenced_twice(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"received\":10,"),
+		TELL(0),
 		DO(EOF),
 		DO(ACCEPT),
 		GET("\"received\":20,"),
@@ -1254,8 +1417,7 @@ static void test_fenced_and_cut(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("Resume"),
+		ASKED,
 		/* It may know by then or not: the call is the same. */
 		{SCRIPT_PAUSE, NULL, 100},
 		RESUMED("\"consumed\":0" NO_ENDS),
@@ -1270,6 +1432,234 @@ static void test_fenced_and_cut(void **state)
 	start(w, from, to);
 	fd = connect_follow();
 	read_pattern(fd, 0, 20);
+	close(fd);
+	finish(w);
+}
+
+/* Both ways are closed in order before the fence is up, or while it is. That
+ * is no broker that has gone. */
+static void test_fenced_between_two_ends(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		FENCED_AND_ASKED,
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		TELL(1),
+		/* It was looked at since. */
+		HEAR(0),
+		/* Nobody left, and nobody came. */
+		DO(NOBODY),
+		STAYED,
+		TELL(2),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		SWAP,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		ASKED, HEAR(1), LATER, ASKED, HEAR(2), DO(EOF), DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.blocks, 0);
+	assert_in_range(seen.hups, 0, 3);
+	close(fd);
+	finish(w);
+}
+
+/* The same, and the source lets go. */
+static void test_fenced_between_two_ends_and_gone(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		WATCHED,
+		REPLY(FENCED("0")),
+		HEAR(0),
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		ASKED,
+		{SCRIPT_PAUSE, NULL, 100},
+		RESUMED("\"consumed\":4,\"received_end\":true,"
+			"\"consumed_end\":false"),
+		{SCRIPT_RAW, "#4", 6},
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	close(fd);
+	finish(w);
+}
+
+/* All was done before the VM left; where it is now it ends, or has ended. */
+static void test_fenced_with_nothing_left(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP,
+		{SCRIPT_BYTES, "#0", 20},
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		SWAP,
+		REPLY(FENCED("20")),
+		HEAR(0),
+		REPLY(TOLD_END("migrated")),
+		DO(QUIT),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT), GET("\"sent\":10,\"sent_end\":true"),
+		TELL(0),    REFUSED("ok"),
+		DO(END),
+	};
+	struct world *w = *state;
+	struct vmc_status s;
+	int fd;
+
+	start(w, from, to);
+	fd = connect_follow();
+	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(vmc_stream_status(VM, "i-1", &s), 0);
+	assert_int_equal(s.bytes_in, 20);
+	assert_int_equal(s.bytes_out, 10);
+	close(fd);
+	finish(w);
+}
+
+/* The broker that tells us where the stream stands is not asked for it, too:
+ * neither by its name nor by its directory. */
+static void test_fenced_and_not_asked_twice(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		/* All places had their turn since the first time. */
+		HEAR(0),
+		DO(NOBODY),
+		STAYED,
+		DO(EOF),
+		DO(CLOSE),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {ASKED, LATER, ASKED, DO(EOF),
+						DO(END)};
+	struct world *w = *state;
+	const char *places[] = {NULL, NULL, NULL};
+	int fd;
+
+	start(w, from, to);
+	places[0] = w->from.root;
+	places[1] = w->to.root;
+	assert_int_equal(vmc_follow_to(VM, places, NULL), 0);
+	fd = connect_follow();
+	read_pattern(fd, 0, 10);
+	/* Until the fence is over. */
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	finish(w);
+}
+
+/* The program is gone, and all is taken: nothing is left but to be told. */
+static void test_waits_for_the_last_word(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		HEAR(0),
+		{SCRIPT_PAUSE, NULL, 100},
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		SWAP,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	seen.steps = 0;
+	close(fd);
+	script_tell(0);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.steps, 0);
+	finish(w);
+}
+
+/* Who cannot be told any more where the stream stands may know its end. */
+static void test_told_by_a_refusal(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		SWAP,
+		DO(FOLLOW),
+		REFUSED("agent-lost"),
+		DO(EOF),
+		SWAP,
+		DO(CLOSE),
+		HEAR(0),
+		DO(NOBODY),
+		TELL(1),
+		ENDED("\"agent-lost\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd;
+
+	start(w, from, NULL);
+	fd = connect_follow();
+	expect_end(fd);
+	script_tell(0);
+	assert_true(script_hear(1));
+	expect_reason(VMC_REASON_AGENT_LOST);
 	close(fd);
 	finish(w);
 }
@@ -1374,6 +1764,36 @@ static void test_fork(void **state)
 	close(go[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+}
+
+/* A broker that does not answer must hold up neither fork() nor a question,
+ * and a child has no copy of that connection, either. */
+static void test_fork_while_it_connects(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		DO(EOF),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd, before, status;
+	pid_t pid;
+
+	before = script_count_fds();
+	start(w, from, NULL);
+	seen.gate = true;
+	fd = connect_follow();
+	assert_true(script_hear(GATE_REACHED));
+	pid = fork();
+	if (pid == 0)
+		_exit(script_count_fds() != before + 1);
+	script_tell(GATE_OPENED);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_false(seen.gate_failed);
+	close(fd);
+	finish(w);
 }
 
 static void test_signals_are_the_programs(void **state)
@@ -1492,6 +1912,8 @@ int main(void)
 		TEST(test_destination_is_late),
 		TEST(test_place_named_late),
 		TEST(test_via_a_command),
+		TEST(test_via_fenced_with_one_end),
+		TEST(test_via_told_of_the_end),
 		TEST(test_there_and_back),
 		TEST(test_name_that_leads_on),
 		TEST(test_told_of_the_move),
@@ -1505,9 +1927,16 @@ int main(void)
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
 		TEST(test_fenced_and_cut),
+		TEST(test_fenced_between_two_ends),
+		TEST(test_fenced_between_two_ends_and_gone),
+		TEST(test_fenced_with_nothing_left),
+		TEST(test_fenced_and_not_asked_twice),
+		TEST(test_waits_for_the_last_word),
+		TEST(test_told_by_a_refusal),
 		TEST(test_watch_comes_back),
 		TEST(test_exit_waits),
 		TEST(test_fork),
+		TEST(test_fork_while_it_connects),
 		TEST(test_signals_are_the_programs),
 		TEST(test_listener_follows),
 		TEST(test_broker_without_follow),

@@ -21,7 +21,8 @@ def host_switches(pid):
 
 def agent_switches(vm):
     return switches(vm.guest.run(
-        "cat /proc/$(pgrep -xo vmchannel-agent)/status").text())
+        "cat $(grep -lx vmchannel-agent /proc/[0-9]*/comm | "
+        "sed s/comm$/status/)").text())
 
 
 @test(timeout=90)
