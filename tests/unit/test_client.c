@@ -861,6 +861,136 @@ static void call_goes_through_a_stream(void **state)
 	script_finish(&b);
 }
 
+/* What a service of the guest's operations may answer to what, and what the
+ * program gets; text: of a failure, a part of vmc_strerror(). */
+static const struct {
+	const char *reply;
+	int r;
+	const char *text, *error;
+} op_rows[] = {
+	{"{\"parameters\":{\"time_us\":1,\"token\":\"t\"}}", 0,
+	 "{\"time_us\":1,\"token\":\"t\"}", ""},
+	{"{\"parameters\":{\"time_us\":1,\"newer\":[{}]}}", 0,
+	 "{\"time_us\":1}", ""},
+	{"{\"parameters\":{\"time_us\":-1}}", -EPROTO, "'time_us'", ""},
+	{"{\"parameters\":{\"time_us\":\"1\"}}", -EPROTO, "'time_us'", ""},
+	{"{\"parameters\":{}}", -EPROTO, "'time_us'", ""},
+	{"{}", -EPROTO, "'time_us'", ""},
+	{"{\"error\":\"org.vmchannel.PolicyDenied\",\"parameters\":{"
+	 "\"operation\":\"a\",\"class\":\"full\",\"rule\":\"f:1\"}}",
+	 0, "{\"operation\":\"a\",\"class\":\"full\",\"rule\":\"f:1\"}",
+	 "org.vmchannel.PolicyDenied"},
+	{"{\"error\":\"org.vmchannel.PolicyDenied\",\"parameters\":{"
+	 "\"operation\":\"a\",\"class\":\"any\",\"rule\":\"f:1\"}}",
+	 -EPROTO, "'class'", ""},
+	{"{\"error\":\"org.example.Newer\",\"parameters\":{\"x\":1}}", 0, "{}",
+	 "org.example.Newer"},
+};
+
+static void replies_of_operations_are_checked(void **state)
+{
+	for (size_t i = 0; i < sizeof(op_rows) / sizeof(op_rows[0]); i++) {
+		const struct script_step steps[] = {
+			{SCRIPT_ACCEPT, NULL, 0},
+			{SCRIPT_EXPECT, "Connect", 0},
+			REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+			{SCRIPT_EXPECT, "Ping", 0},
+			{SCRIPT_SEND, op_rows[i].reply, 0},
+			{SCRIPT_NUL, NULL, 0},
+			{SCRIPT_EOF, NULL, 0},
+			{SCRIPT_END, NULL, 0},
+		};
+		const char *text = NULL, *error = NULL;
+		struct script_broker b;
+		struct vmc_call *c;
+
+		script_start(&b, steps);
+		assert_int_equal(vmc_call_start(&c, VM,
+						"org.vmchannel.Agent.Ping",
+						NULL, 0, PATIENT),
+				 0);
+		assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT),
+				 op_rows[i].r);
+		if (op_rows[i].r < 0) {
+			assert_text_has(op_rows[i].text);
+		} else {
+			assert_string_equal(text, op_rows[i].text);
+			assert_string_equal(error ? error : "",
+					    op_rows[i].error);
+		}
+		vmc_call_free(c);
+		script_finish(&b);
+	}
+}
+
+/* What follows the reply is the stream's, from its first byte. */
+static void call_is_upgraded(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+		{SCRIPT_EXPECT, "\"upgrade\":true", 0},
+		{SCRIPT_BOTH, "{\"parameters\":{\"pid\":3}}", 0},
+		{SCRIPT_SEND, "raw", 0},
+		{SCRIPT_RAW, "back", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	const char *text;
+	struct script_broker b;
+	struct vmc_call *c;
+	char buf[8];
+	int fd;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run",
+					"{\"argv\":[\"a\"]}", VMC_CALL_UPGRADE,
+					PATIENT),
+			 0);
+	assert_int_equal(vmc_call_stream(c), -EINVAL); /* no reply yet */
+	assert_int_equal(vmc_call_reply(c, &text, NULL, PATIENT), 0);
+	fd = vmc_call_stream(c);
+	assert_true(fd >= 0);
+	assert_int_equal(vmc_call_stream(c), -EINVAL);
+	vmc_call_free(c);
+	assert_int_equal(read(fd, buf, 4), 4);
+	assert_memory_equal(buf, "raw", 4);
+	assert_int_equal(write(fd, "back", 4), 4);
+	close(fd);
+	script_finish(&b);
+}
+
+static void refused_calls_are_not_upgraded(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+		{SCRIPT_EXPECT, "Run", 0},
+		REPLY("{\"error\":\"org.vmchannel.Exec.NoSuchUser\","
+		      "\"parameters\":{\"user\":\"x\"}}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	const char *text, *error;
+	struct script_broker b;
+	struct vmc_call *c;
+
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run", NULL,
+					VMC_CALL_UPGRADE | VMC_CALL_MORE, 0),
+			 -EINVAL);
+	script_start(&b, steps);
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run", NULL,
+					VMC_CALL_UPGRADE, PATIENT),
+			 0);
+	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), 0);
+	assert_string_equal(error, "org.vmchannel.Exec.NoSuchUser");
+	assert_int_equal(vmc_call_stream(c), -EINVAL);
+	vmc_call_free(c);
+	script_finish(&b);
+}
+
 /* Who has seen nothing but the snapshot can still say what it missed. */
 static void monitor_repeats_from_the_first(void **state)
 {
@@ -1228,6 +1358,9 @@ int main(void)
 		TEST(call_goes_through_a_stream),
 		TEST(monitor_repeats_from_the_first),
 		TEST(call_start_keeps_its_timeout),
+		TEST(replies_of_operations_are_checked),
+		TEST(call_is_upgraded),
+		TEST(refused_calls_are_not_upgraded),
 		TEST(structs_keep_their_sizes),
 		TEST(local_call_asks_the_broker),
 		TEST(bad_replies_to_calls),
