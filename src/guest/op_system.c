@@ -18,9 +18,9 @@
 
 #include "guest/load_info.h"
 #include "guest/ops_table.h"
+#include "guest/ops_text.h"
 #include "guest/os_info.h"
 #include "guest/system_watch.h"
-#include "guest/text.h"
 
 #define ROOT "" /* the guest's own */
 /* timedated's measure, too. */
@@ -34,12 +34,6 @@ static json_int_t clock_us(clockid_t clock)
 
 	clock_gettime(clock, &t);
 	return (json_int_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-/* A string, or NULL for none: json_pack()'s "o*" leaves it out. */
-static json_t *word(const char *s, size_t max)
-{
-	return s[0] != '\0' ? text_json(text_of(s), max) : NULL;
 }
 
 /* ---- what it is ---------------------------------------------------------- */
@@ -61,18 +55,19 @@ static void describe(struct op_call *call, json_t *p)
 	op_reply(call,
 		 json_pack("{s:o,s:o*,s:o*,s:o*,s:o*,s:o,s:o,s:o,s:o*,s:s,"
 			   "s:o*,s:o*,s:I}",
-			   "hostname", text_json(text_of(host), 255),
-			   "pretty_hostname",
-			   word(machine.pretty_hostname, 255), "os_id",
-			   word(os.id, 63), "os_version", word(os.version, 63),
-			   "os_name", word(os.name, 255), "kernel",
-			   text_json(text_of(u.release), 255), "kernel_version",
-			   text_json(text_of(u.version), 255), "architecture",
-			   text_json(text_of(u.machine), 63), "machine_id",
-			   word(id, 64), "boot_id", ops_boot(op_ops(call)),
-			   "virtualization", word(virt, 63), "chassis",
+			   "hostname", op_text(host, 255), "pretty_hostname",
+			   op_text_or_null(machine.pretty_hostname, 255),
+			   "os_id", op_text_or_null(os.id, 63), "os_version",
+			   op_text_or_null(os.version, 63), "os_name",
+			   op_text_or_null(os.name, 255), "kernel",
+			   op_text(u.release, 255), "kernel_version",
+			   op_text(u.version, 255), "architecture",
+			   op_text(u.machine, 63), "machine_id",
+			   op_text_or_null(id, 64), "boot_id",
+			   ops_boot(op_ops(call)), "virtualization",
+			   op_text_or_null(virt, 63), "chassis",
 			   machine.chassis[0] != '\0'
-				   ? word(machine.chassis, 63)
+				   ? op_text_or_null(machine.chassis, 63)
 			   : virt[0] != '\0' ? json_string("vm")
 					     : NULL,
 			   "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN)));
@@ -167,9 +162,8 @@ static void get_timezone(struct op_call *call, json_t *p)
 	os_timezone(ROOT, zone);
 	tzset(); /* it may be another file now */
 	localtime_r(&now, &tm);
-	op_reply(call, json_pack("{s:o,s:I}", "timezone",
-				 text_json(text_of(zone), 255), "offset_s",
-				 (json_int_t)tm.tm_gmtoff));
+	op_reply(call, json_pack("{s:o,s:I}", "timezone", op_text(zone, 255),
+				 "offset_s", (json_int_t)tm.tm_gmtoff));
 }
 
 /* ---- load ---------------------------------------------------------------- */

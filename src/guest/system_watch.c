@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "broker/log.h"
+#include "guest/ops_text.h"
 #include "guest/os_info.h"
-#include "guest/text.h"
 
 #define SYSTEM "org.vmchannel.System"
 /* The kernel says "set" for leap seconds and small corrections, too. */
@@ -115,7 +115,7 @@ static void on_hostname(uv_poll_t *h, int status, int events)
 		return;
 	memcpy(watch.name, name, sizeof(name));
 	ops_emit(h->data, SYSTEM ".HostnameChanged",
-		 json_pack("{s:o}", "hostname", text_json(text_of(name), 255)));
+		 json_pack("{s:o}", "hostname", op_text(name, 255)));
 }
 
 static int watch_hostname(struct ops *o)

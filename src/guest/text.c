@@ -124,59 +124,6 @@ void text_copy(struct text t, char *ret, size_t size)
 	ret[n] = '\0';
 }
 
-/* Return: the bytes of the character that begins there; 0: none does. */
-static size_t character(struct text t)
-{
-	static const struct {
-		unsigned char mask, value;
-		uint32_t min;
-	} forms[] = {{0x80, 0x00, 1},
-		     {0xe0, 0xc0, 0x80},
-		     {0xf0, 0xe0, 0x800},
-		     {0xf8, 0xf0, 0x10000}};
-
-	for (size_t n = 0; n < 4 && n < t.left; n++) {
-		unsigned char c = (unsigned char)t.p[0];
-		uint32_t code = c & (unsigned char)~forms[n].mask;
-
-		if ((c & forms[n].mask) != forms[n].value)
-			continue;
-		for (size_t i = 1; i <= n; i++) {
-			c = (unsigned char)t.p[i];
-			if ((c & 0xc0) != 0x80)
-				return 0;
-			code = code << 6 | (c & 0x3f);
-		}
-		return code >= forms[n].min && code <= 0x10ffff &&
-				       (code < 0xd800 || code > 0xdfff)
-			       ? n + 1
-			       : 0;
-	}
-	return 0;
-}
-
-json_t *text_json(struct text t, size_t max)
-{
-	size_t cap = t.left < max ? t.left : max, len = 0;
-	char *s = malloc(cap + 1);
-	json_t *v;
-
-	if (!s)
-		return NULL;
-	while (t.left) {
-		size_t n = character(t);
-
-		if (len + (n ? n : 1) > cap)
-			break;
-		memcpy(s + len, n ? t.p : "?", n ? n : 1);
-		len += n ? n : 1;
-		skip(&t, n ? n : 1);
-	}
-	v = json_stringn(s, len);
-	free(s);
-	return v;
-}
-
 /* ---- files --------------------------------------------------------------- */
 
 /* Return: the length of all there is, or a negative errno. */

@@ -9,7 +9,6 @@
 #ifndef GUEST_TEXT_H
 #define GUEST_TEXT_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,14 +49,6 @@ bool text_hundredths(struct text t, uint64_t *ret);
 
 /* text_copy() - as a string; what does not fit is cut off */
 void text_copy(struct text t, char *ret, size_t size);
-
-/**
- * text_json() - a string that every reader takes
- * @max: bytes; what is longer is cut off, not within a character
- *
- * What is no UTF-8, and NUL, becomes '?'. Return: NULL without memory.
- */
-json_t *text_json(struct text t, size_t max);
 
 /**
  * text_read() - all of a regular file below @root

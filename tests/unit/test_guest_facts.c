@@ -48,35 +48,6 @@ static void test_numbers_that_do_not_fit_are_none(void **state)
 	assert_false(text_hundredths(text_of("1.x"), &n));
 }
 
-static void check_json(const char *bytes, size_t len, size_t max,
-		       const char *want)
-{
-	json_t *v = text_json((struct text){.p = bytes, .left = len}, max);
-
-	assert_non_null(v);
-	assert_string_equal(json_string_value(v), want);
-	json_decref(v);
-}
-
-static void test_what_is_no_utf8_is_replaced(void **state)
-{
-	(void)state;
-	check_json("plain", 5, 10, "plain");
-	check_json("a\xff"
-		   "b",
-		   3, 10, "a?b");
-	check_json("a\0b", 3, 10, "a?b");
-	check_json("\xc3\xbc", 2, 10, "\xc3\xbc");
-	check_json("\xc3", 1, 10, "?");
-	check_json("\xc0\xaf", 2, 10, "??");      /* an overlong slash */
-	check_json("\xed\xa0\x80", 3, 10, "???"); /* half a pair */
-	check_json("\xf4\x90\x80\x80", 4, 10, "????");
-	check_json("\xf0\x9f\x98\x80", 4, 10, "\xf0\x9f\x98\x80");
-	/* Not within a character. */
-	check_json("ab\xc3\xbc", 4, 3, "ab");
-	check_json("abcdef", 6, 3, "abc");
-}
-
 static void test_only_regular_files_up_to_a_size(void **state)
 {
 	char *buf = NULL, line[8];
@@ -269,7 +240,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words_end_where_the_text_ends),
 		cmocka_unit_test(test_numbers_that_do_not_fit_are_none),
-		cmocka_unit_test(test_what_is_no_utf8_is_replaced),
 		T(test_only_regular_files_up_to_a_size),
 		T(test_os_release),
 		T(test_ids_and_names),
