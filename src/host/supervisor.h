@@ -159,6 +159,10 @@ void worker_died(struct supervisor *s, int wait_status);
 /* worker_greet() - all that a worker needs before it serves */
 void worker_greet(struct supervisor *s);
 
+/* upgrade_not_in() - why there is none in that life; NULL: there is */
+const char *upgrade_not_in(enum life life);
+/* upgrade_why_not() - why there is none now; NULL: there may be */
+const char *upgrade_why_not(const struct supervisor *s);
 /* upgrade_begin() - ask the installed program, become it. Returns only on
  * failure. @asked: tell the worker then. */
 void upgrade_begin(struct supervisor *s, bool asked);

@@ -1,108 +1,103 @@
 # SPDX-License-Identifier: MIT
-"""Calls to the guest's operations from the host, by hand: a varlink message
-on the channel of the interface, without our own library."""
-import contextlib
+"""A guest's operations, called without our own library."""
 import json
-import os
-import socket
+import time
 
-from vmtest import Failure, wait_for
+from vmtest import Failure, varlink, wait_for
 
-# Generous: the machine may be busy, and the guest is emulated.
-TIMEOUT = 90
+PATIENCE = 60
+AGENT = "org.vmchannel.Agent."
+
+
+class OpError(Exception):
+    def __init__(self, name, params):
+        super().__init__(f"{name} {params}")
+        self.name = name
+        self.params = params
 
 
 class Stream:
-    """One call and its replies."""
+    """A stream to the channel of an interface, and the messages on it."""
 
-    def __init__(self, daemon, method, parameters, more=False):
-        channel = method.rpartition(".")[0]
-        self.method = method
+    def __init__(self, t, daemon, interface):
+        self.socket = t.raw_connect(daemon, interface)
+        self.socket.settimeout(PATIENCE)
         self.data = b""
-        self.sock = self._connect(daemon, channel)
-        message = {"method": method, "parameters": parameters}
-        if more:
-            message["more"] = True
-        self.sock.sendall(json.dumps(message).encode() + b"\0")
 
-    @staticmethod
-    def _connect(daemon, channel):
-        """The operations process may just be starting again."""
-        def look():
-            s = socket.socket(socket.AF_UNIX)
-            s.settimeout(TIMEOUT)
-            with contextlib.suppress(OSError):
-                s.connect(os.path.join(daemon.dir, "connect"))
-                s.sendall(b"CONNECT " + channel.encode() + b"\n")
-                line = b""
-                while not line.endswith(b"\n"):
-                    byte = s.recv(1)
-                    if not byte:
-                        break
-                    line += byte
-                if line.startswith(b"OK "):
-                    return s
-            s.close()
-            return None
-        return wait_for(f"the channel {channel}", look, TIMEOUT, 0.1)
+    def send(self, method, _params=None, **flags):
+        self.socket.sendall(json.dumps(
+            {"method": method, "parameters": _params or {}, **flags}).encode()
+            + b"\0")
+
+    def message(self):
+        """The next message as it is, or None at the end."""
+        while b"\0" not in self.data:
+            piece = self.socket.recv(65536)
+            if not piece:
+                return None
+            self.data += piece
+        one, self.data = self.data.split(b"\0", 1)
+        return json.loads(one)
 
     def reply(self):
-        """The next message: a dict."""
-        while b"\0" not in self.data:
-            piece = self.sock.recv(65536)
-            if not piece:
-                raise Failure(f"{self.method}: the stream ended")
-            self.data += piece
-        message, _, self.data = self.data.partition(b"\0")
-        return json.loads(message)
+        m = self.message()
+        if m is None:
+            raise Failure("the stream ended before the reply")
+        if "error" in m:
+            raise OpError(m["error"], m.get("parameters", {}))
+        return m["parameters"]
 
     def close(self):
-        self.sock.close()
+        self.socket.close()
 
 
-def call_any(daemon, method, **parameters):
-    """The one reply, whatever it is."""
-    stream = Stream(daemon, method, parameters)
+def call(t, daemon, method, **params):
+    """One call: the reply's parameters; OpError for an error reply."""
+    s = Stream(t, daemon, method.rsplit(".", 1)[0])
     try:
-        return stream.reply()
+        s.send(method, params)
+        return s.reply()
     finally:
-        stream.close()
+        s.close()
 
 
-def call(daemon, method, **parameters):
-    """The parameters of the reply, which must be none of an error."""
-    reply = call_any(daemon, method, **parameters)
-    if "error" in reply:
-        raise Failure(f"{method}: {reply['error']} {reply.get('parameters')}")
-    return reply.get("parameters", {})
+def error_of(t, daemon, method, **params):
+    """The error of a call that must have one: (name, parameters)."""
+    try:
+        answer = call(t, daemon, method, **params)
+    except OpError as e:
+        return e.name, e.params
+    raise Failure(f"{method}: no error but {answer}")
 
 
-def call_error(daemon, method, **parameters):
-    """The name of the error that must be answered."""
-    reply = call_any(daemon, method, **parameters)
-    if "error" not in reply:
-        raise Failure(f"{method}: {reply}, not an error")
-    return reply["error"]
+class Events:
+    """A subscription; .position and .lost are those of its first reply."""
 
+    def __init__(self, t, daemon, **params):
+        self.stream = Stream(t, daemon, "org.vmchannel.Agent")
+        self.stream.send(AGENT + "Subscribe", params, more=True)
+        first = self.stream.reply()
+        self.position, self.lost = first["position"], first["lost"]
 
-class Events(Stream):
-    """A subscription to the guest's events."""
-
-    def __init__(self, daemon, types, after=None):
-        super().__init__(daemon, "org.vmchannel.Agent.Subscribe",
-                         {"types": types, "after": after}, more=True)
-        first = self.reply()
-        if "error" in first:
-            raise Failure(f"Subscribe: {first}")
-        self.position = first["parameters"]["position"]
-
-    def next(self):
-        """The next event: a dict with type and parameters."""
-        while True:
-            event = self.reply()["parameters"].get("event")
-            if event:
+    def next(self, kind=None, timeout=PATIENCE):
+        """The next event, or the next of that type."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.stream.socket.settimeout(max(0.01, end - time.monotonic()))
+            event = self.stream.reply().get("event")
+            if event and kind in (None, event["type"]):
                 return event
+        raise Failure(f"no event {kind} within {timeout} s")
+
+    def close(self):
+        self.stream.close()
 
 
-def subscribe(t, daemon, types, after=None):
-    return t.keep(Events(daemon, types, after))
+def ready(t, daemon):
+    """Until the guest's operations are announced; returns their pid."""
+    def look():
+        return "org.vmchannel.System" in [
+            c["name"] for c in varlink(
+                daemon, "org.vmchannel.Broker.List")["channels"]]
+    wait_for("the guest's operations", look, PATIENCE, 0.1)
+    return call(t, daemon, AGENT + "GetInfo")["pid"]

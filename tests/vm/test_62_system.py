@@ -2,7 +2,7 @@
 """org.vmchannel.System against what the guest itself says."""
 import re
 
-from operations import call, call_error, subscribe
+from operations import Events, call, error_of, ready
 from vmtest import check, check_equal, test
 
 SYSTEM = "org.vmchannel.System."
@@ -11,7 +11,8 @@ SYSTEM = "org.vmchannel.System."
 @test()
 def test_system_is_described(t):
     vm, daemon = t.shared()
-    d = call(daemon, SYSTEM + "Describe")
+    ready(t, daemon)
+    d = call(t, daemon, SYSTEM + "Describe")
 
     def says(command):
         return vm.guest.run(command).text().strip()
@@ -30,24 +31,25 @@ def test_system_is_described(t):
 @test()
 def test_system_load_is_that_of_proc(t):
     vm, daemon = t.shared()
+    ready(t, daemon)
 
     def column(path, key):
         text = vm.guest.run(f"cat {path}").text()
         return int(re.search(rf"^{key}:?\s+(\d+)", text, re.M).group(1))
-    memory = call(daemon, SYSTEM + "GetMemory")
+    memory = call(t, daemon, SYSTEM + "GetMemory")
     check_equal(memory["total"], column("/proc/meminfo", "MemTotal") * 1024,
                 "memory")
     check(0 < memory["free"] <= memory["total"], f"free: {memory}")
     before = column("/proc/stat", "processes")
-    cpu = call(daemon, SYSTEM + "GetCpuStats")
+    cpu = call(t, daemon, SYSTEM + "GetCpuStats")
     check(before <= cpu["forks"] <= column("/proc/stat", "processes"),
           f"forks: {cpu['forks']} after {before}")
     check(cpu["times"]["user_us"] > 0 and cpu["times"]["idle_us"] >= 0,
           f"times: {cpu['times']}")
-    load = call(daemon, SYSTEM + "GetLoad")
+    load = call(t, daemon, SYSTEM + "GetLoad")
     check(load["processes"] > 10 and load["running"] >= 1, f"load: {load}")
     before = float(vm.guest.run("cat /proc/uptime").text().split()[0])
-    uptime = call(daemon, SYSTEM + "GetUptime")["uptime_us"] / 1e6
+    uptime = call(t, daemon, SYSTEM + "GetUptime")["uptime_us"] / 1e6
     after = float(vm.guest.run("cat /proc/uptime").text().split()[0])
     check(before - 0.02 <= uptime <= after + 0.02,
           f"uptime: {before} {uptime} {after}")
@@ -58,9 +60,10 @@ def test_system_time_is_set_once_and_told(t):
     vm = t.vm()
     daemon = t.daemon(vm)
     t.wait_peer(daemon)
-    events = subscribe(t, daemon, [SYSTEM + "*"])
+    ready(t, daemon)
+    events = t.keep(Events(t, daemon, types=[SYSTEM + "*"]))
     want = 2000000000
-    answer = call(daemon, SYSTEM + "SetTime", realtime_us=want * 1000000,
+    answer = call(t, daemon, SYSTEM + "SetTime", realtime_us=want * 1000000,
                   request="once")
     check_equal(answer, {"set_us": want * 1000000}, "answer")
     now = int(vm.guest.run("date +%s").text())
@@ -74,14 +77,14 @@ def test_system_time_is_set_once_and_told(t):
     jump = events.next()
     check(jump["parameters"]["difference_us"] < -90000000 * 1000000,
           f"event: {jump}")
-    check_equal(call(daemon, SYSTEM + "SetTime", realtime_us=want * 1000000,
+    check_equal(call(t, daemon, SYSTEM + "SetTime", realtime_us=want * 1000000,
                      request="once"), answer, "second answer")
     now = int(vm.guest.run("date +%s").text())
     check(now < want, f"it was set again: {now}")
-    got = call(daemon, SYSTEM + "GetTime")["realtime_us"] // 1000000
+    got = call(t, daemon, SYSTEM + "GetTime")["realtime_us"] // 1000000
     check(now <= got < now + 3600, f"GetTime: {got}, date {now}")
     # By a difference, and the hardware clock with it.
-    call(daemon, SYSTEM + "SetTime", difference_us=86400 * 1000000)
+    call(t, daemon, SYSTEM + "SetTime", difference_us=86400 * 1000000)
     jump = events.next()
     check(abs(jump["parameters"]["difference_us"] - 86400 * 1000000) < 10**6,
           f"event: {jump}")
@@ -92,16 +95,18 @@ def test_system_time_is_set_once_and_told(t):
 @test()
 def test_system_time_that_makes_no_sense_is_refused(t):
     _, daemon = t.shared()
+    ready(t, daemon)
     for wrong in ({}, {"realtime_us": 1, "difference_us": 1},
                   {"difference_us": -2**62}):
-        check_equal(call_error(daemon, SYSTEM + "SetTime", **wrong),
+        check_equal(error_of(t, daemon, SYSTEM + "SetTime", **wrong)[0],
                     SYSTEM + "InvalidTime", f"SetTime {wrong}")
 
 
 @test()
 def test_system_hostname_change_is_told(t):
     vm, daemon = t.shared()
-    events = subscribe(t, daemon, [SYSTEM + "HostnameChanged"])
+    ready(t, daemon)
+    events = t.keep(Events(t, daemon, types=[SYSTEM + "HostnameChanged"]))
     vm.guest.run("hostname another")
     check_equal(events.next()["parameters"], {"hostname": "another"},
                 "event")
@@ -112,9 +117,10 @@ def test_system_hostname_change_is_told(t):
 @test()
 def test_system_timezone(t):
     vm, daemon = t.shared()
+    ready(t, daemon)
     vm.guest.write_file("/etc/timezone", "Etc/Nowhere\n")
     try:
-        check_equal(call(daemon, SYSTEM + "GetTimezone"),
+        check_equal(call(t, daemon, SYSTEM + "GetTimezone"),
                     {"timezone": "Etc/Nowhere", "offset_s": 0}, "timezone")
     finally:
         vm.guest.run("rm /etc/timezone")

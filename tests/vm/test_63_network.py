@@ -2,7 +2,7 @@
 """org.vmchannel.Network against what the guest itself says."""
 import re
 
-from operations import call, subscribe
+from operations import Events, call, ready
 from vmtest import check, check_equal, test
 
 NETWORK = "org.vmchannel.Network."
@@ -23,12 +23,13 @@ def test_network_is_what_ip_says(t):
     vm = t.vm(net=True)
     daemon = t.daemon(vm)
     t.wait_peer(daemon)
+    ready(t, daemon)
     # Its card is there, and IPv6 has found its addresses.
     vm.guest.run("while ! ip -6 addr show dev eth0 | grep -q 'fe80' || "
                  "ip -6 addr show dev eth0 | grep -q tentative; do sleep 0.2;"
                  " done", timeout=60)
     there = {i["name"]: i for i in call(
-        daemon, NETWORK + "ListInterfaces")["interfaces"]}
+        t, daemon, NETWORK + "ListInterfaces")["interfaces"]}
     check_equal(sorted(there), sorted(vm.guest.run(
         "ls /sys/class/net").text().split()), "names")
     for name, interface in there.items():
@@ -43,13 +44,13 @@ def test_network_is_what_ip_says(t):
         check_equal(interface["state"], sys_says("operstate"), "state")
         check_equal(interface["loopback"], name == "lo", "loopback")
     check(there["eth0"]["tx_packets"] > 0, f"counters: {there['eth0']}")
-    routes = call(daemon, NETWORK + "ListRoutes")["routes"]
+    routes = call(t, daemon, NETWORK + "ListRoutes")["routes"]
     default = [r for r in routes if r["destination"] == "0.0.0.0/0"]
     check_equal([(r["gateway"], r["interface"]) for r in default],
                 [("10.0.2.2", "eth0")], "default route")
     v4 = sorted(r["destination"] for r in routes if r["family"] == "inet")
     check_equal(v4, ["0.0.0.0/0", "10.0.2.0/24"], "routes")
-    every = call(daemon, NETWORK + "ListRoutes", all=True)["routes"]
+    every = call(t, daemon, NETWORK + "ListRoutes", all=True)["routes"]
     check("127.0.0.1/32" in [r["destination"] for r in every],
           f"all routes: {every}")
 
@@ -57,7 +58,8 @@ def test_network_is_what_ip_says(t):
 @test()
 def test_network_changes_are_told_once(t):
     vm, daemon = t.shared()
-    events = subscribe(t, daemon, [NETWORK + "AddressesChanged"])
+    ready(t, daemon)
+    events = t.keep(Events(t, daemon, types=[NETWORK + "AddressesChanged"]))
     vm.guest.run("ip addr add 192.0.2.1/32 dev lo && "
                  "ip addr add 192.0.2.2/32 dev lo")
     told = events.next()["parameters"]
