@@ -15,8 +15,6 @@
 NO_ROWS(op_exec, "org.vmchannel.Exec");
 NO_ROWS(op_file, "org.vmchannel.File");
 NO_ROWS(op_network, "org.vmchannel.Network");
-NO_ROWS(op_power, "org.vmchannel.Power");
-NO_ROWS(op_session, "org.vmchannel.Session");
 NO_ROWS(op_storage, "org.vmchannel.Storage");
 NO_ROWS(op_system, "org.vmchannel.System");
 
