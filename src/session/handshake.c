@@ -319,8 +319,15 @@ static void new_session(struct vmc_session *s)
 	uint64_t host_digest = derive(s, KEY_DIGEST_HOST);
 	uint64_t guest_digest = derive(s, KEY_DIGEST_GUEST);
 	uint32_t epoch = max_u32(s->epoch, s->peer.epoch) + 1;
+	unsigned int reason = lost_reason(s);
 
-	session_forget(s, lost_reason(s));
+	session_forget(s, reason);
+	/* The peer may not hear this verdict, and have nothing to judge by
+	 * when it meets the new session; until it is up, too. */
+	if (reason == VMC_REASON_ROLLBACK && (!s->explain || s->explained)) {
+		s->explain = VMC_REASON_ROLLBACK;
+		s->explained = true;
+	}
 	s->has_session = true;
 	s->epoch = epoch;
 	le64_put(s->session_id, derive(s, KEY_SESSION_LOW));

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "broker"))
@@ -35,10 +36,19 @@ def numbers(header, prefix):
     return {name: n for n, name in enumerate(names)}
 
 
+def numbers_behind(header, prefix):
+    """Another enum of the same file."""
+    path = os.path.join(HERE, "..", "..", "src", "host", header)
+    with open(path, encoding="utf-8") as f:
+        names = re.findall(rf"^\t({prefix}\w+)\b", f.read(), re.MULTILINE)
+    return {name: n for n, name in enumerate(names)}
+
+
 # Lists of names in the order of their numbers, other enums of the file behind
 IPC = numbers("ipc.h", "IPC")
 BUS = numbers("bus_ipc.h", "BUS")
 LIFE = numbers("life.h", "LIFE")
+VM = numbers_behind("ipc.h", "IPC_VM_")
 BUS_MSG = struct.Struct("<HHiI16s")
 
 
@@ -328,6 +338,77 @@ def save_while_held(w):
     kind, _, size, ident = w.bus_hear()
     equal((kind, ident), (BUS["BUS_SAVED"], b"h" * 16))
     wait_life(w, "LIFE_FENCED")
+    w.lives()
+
+
+# ---- what QMP says, at the fence (docs/continuity.md, section 4) ----------------
+
+# Longer than AWAY_MS, to see that nothing happens.
+AWAY_SECONDS = 2
+
+
+def qmp_says(w, *names):
+    for name in names:
+        w.say("IPC_VM", struct.pack("<i", VM[name]))
+
+
+def fenced(w, ident=b"a" * 16):
+    w.join_bus()
+    w.save(ident)
+    wait_life(w, "LIFE_FENCED")
+
+
+def info(w, key):
+    return vmc.call(w.dir, "GetInfo").get(key)
+
+
+def stays(w, life):
+    time.sleep(AWAY_SECONDS)
+    equal(info(w, "life"), life)
+
+
+@test
+def moved_ends_the_fence(w):
+    fenced(w)
+    qmp_says(w, "IPC_VM_STOPPED", "IPC_VM_MOVED")
+    wait_life(w, "LIFE_AWAY")
+    equal(info(w, "qmp"), "moved")
+    has(w.said(), "ev=moved")
+
+
+@test
+def moved_and_taken_back(w):
+    for name in ("IPC_VM_RUNNING", "IPC_VM_STOPPED", "IPC_VM_WAITING"):
+        fenced(w, name.encode()[:16].ljust(16))
+        qmp_says(w, "IPC_VM_MOVED", name)
+        stays(w, "fenced")
+
+
+@test
+def moved_before_the_save_does_not_count(w):
+    qmp_says(w, "IPC_VM_MOVED")
+    stays(w, "serving")
+    fenced(w)
+    stays(w, "fenced")
+    qmp_says(w, "IPC_VM_MOVED")
+    wait_life(w, "LIFE_AWAY")
+
+
+@test
+def another_save_is_another_question(w):
+    fenced(w)
+    qmp_says(w, "IPC_VM_MOVED")
+    w.save(b"b" * 16)
+    wait_life(w, "LIFE_FENCED")  # said again: what does the VM do?
+    stays(w, "fenced")
+
+
+@test
+def no_word_of_qmp_is_too_much(w):
+    w.say("IPC_VM", struct.pack("<i", VM["IPC_VM_NUM"]))
+    w.say("IPC_VM", struct.pack("<i", -1))
+    fenced(w)
+    qmp_says(w, *(list(VM)[:-1] * 100))  # nobody counts them
     w.lives()
 
 

@@ -2,6 +2,7 @@
 /* test_session.c - two engines: streams, credit, links that break, time */
 #include "pair.h"
 
+#include "session/internal.h"
 #include "session/wire.h"
 
 #define HOST  0
@@ -980,6 +981,85 @@ static void a_rolled_back_end_is_found_out(void **state)
 	assert_int_equal(ev.reason, VMC_REASON_ROLLBACK);
 }
 
+/* Another link; nobody has read anything of it yet. */
+static void link_anew(struct pair *p)
+{
+	struct vmc_event ev;
+
+	cut(p);
+	for (int i = 0; i < 2; i++) {
+		while (pair_event(p, i, &ev))
+			assert_int_equal(ev.type, VMC_EV_DOWN);
+		pair_attach(p, i);
+	}
+}
+
+/* Return: why the stream of @i ended, which is up first; OK: it did not. */
+static unsigned int end_reason(struct pair *p, int i)
+{
+	for (int n = 0; n < 10; n++) {
+		struct vmc_event ev;
+
+		next(p, !i);
+		ev = next(p, i);
+		if (ev.type == VMC_EV_END)
+			return ev.reason;
+	}
+	return VMC_REASON_OK;
+}
+
+/* @first finds out, and what it says about it is lost with the link. */
+static void told_after_all(int back, int first)
+{
+	struct vmc_session_config cfg;
+	struct vmc_event ev;
+	struct pair p;
+	vmc_stream h[2];
+	size_t size;
+	void *copy;
+
+	pair_init(&p, NULL, NULL);
+	pair_up(&p);
+	connect_streams(&p, h);
+	settle(&p);
+	vmc_session_config_default(&cfg, (enum vmc_role)back);
+	size = vmc_session_size(&cfg);
+	copy = malloc(size);
+	assert_non_null(copy);
+	memcpy(copy, p.end[back].mem, size);
+	send(&p, back, h[back], 10, VMC_PULL_MORE);
+	expect(&p, !back, VMC_EV_READABLE);
+	take(&p, !back, h[!back], 100);
+	/* As by a snapshot. */
+	memcpy(p.end[back].mem, copy, size);
+	free(copy);
+	link_anew(&p);
+	assert_int_equal(end_reason(&p, first), VMC_REASON_ROLLBACK);
+	expect(&p, first, VMC_EV_UP);
+	/* The other one has not read the answer. */
+	link_anew(&p);
+	assert_int_equal(end_reason(&p, !first), VMC_REASON_ROLLBACK);
+	/* It was for that one: what is lost next has a reason of its own. */
+	for (int n = 0; n < 10; n++) {
+		do
+			ev = next(&p, HOST);
+		while (ev.type != VMC_EV_NONE);
+		next(&p, GUEST);
+	}
+	assert_int_equal(p.end[first].s->explain, 0);
+	assert_int_equal(p.end[!first].s->explain, 0);
+	pair_free(&p);
+}
+
+static void a_rollback_is_told_even_if_the_link_dies(void **state)
+{
+	(void)state;
+	told_after_all(GUEST, HOST);
+	told_after_all(GUEST, GUEST);
+	told_after_all(HOST, HOST);
+	told_after_all(HOST, GUEST);
+}
+
 static void the_block_may_move(void **state)
 {
 	struct pair *p = *state;
@@ -1269,6 +1349,7 @@ int main(void)
 		cmocka_unit_test(a_cut_at_any_byte_doubles_nothing),
 		T(a_restarted_peer_ends_the_streams),
 		T(a_rolled_back_end_is_found_out),
+		T(a_rollback_is_told_even_if_the_link_dies),
 		T(the_block_may_move),
 		T(grace_ends_the_streams),
 		T(grace_waits_while_the_peer_stands),
