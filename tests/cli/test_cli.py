@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import time
 import traceback
 
-from world import PATIENCE, World, wait_until
+from world import PATIENCE, FakeBroker, World, wait_until
 
 CHANNEL = "org.example.echo"
 
@@ -463,7 +464,7 @@ def test_reader_of_stdout_goes_away(w):
                 stderr=subprocess.PIPE)
     assert c.stdout.read(2) == b"y\n"
     c.stdout.close()
-    c.wait(PATIENCE)
+    assert c.wait(PATIENCE) == 128 + signal.SIGPIPE
     w.stop(p)
     c.stdout = None
     w.stop(c)
@@ -570,6 +571,84 @@ def test_reset_is_125_with_the_reason(w):
     w.stop(c)
 
 
+def ended(reason, bytes_out):
+    """An answer of StreamStatus."""
+    return {"stream": {"id": "i-1", "channel": CHANNEL,
+                       "direction": "outgoing", "state": "ended",
+                       "reason": reason, "bytes_in": 0,
+                       "bytes_out": bytes_out, "caller": {
+                           "side": "host", "uid": 0, "gid": 0}}}
+
+
+def fake(w, stream, bytes_out):
+    """A broker under whom a stream is what a test says."""
+    return FakeBroker(w.host, "web7", {
+        "Connect": {"id": "i-1"}, "StreamStatus": ended("ok", bytes_out)},
+                      stream)
+
+
+def test_bytes_that_the_other_side_has_not_taken_are_125(w):
+    """Whatever it says of the end."""
+    for taken in (4, 5):
+        b = fake(w, lambda s: s.recv(5, socket.MSG_WAITALL), taken)
+        run = w.on_host("connect", "web7", CHANNEL, stdin=b"12345")
+        if taken < 5:
+            check(run, 125, b"", "it has taken 4 bytes")
+        else:
+            check(run, 0, b"")
+        b.close()
+
+
+def test_an_end_within_a_message_is_125(w):
+    for part in (b"\5", b"\5\0\0", b"\5\0\0\0", b"\5\0\0\0abcd"):
+        b = fake(w, lambda s, text=b"\3\0\0\0one" + part: s.sendall(text), 0)
+        check(w.on_host("connect", "web7", CHANNEL, "--messages"), 125,
+              b"one\n", "the stream ended within a message")
+        b.close()
+
+
+def test_stdout_ends_with_the_stream(w):
+    """Whoever reads it sees that, however long stdin goes on."""
+    def stream(s):
+        s.sendall(b"last")
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(4, socket.MSG_WAITALL) == b"more"
+        assert s.recv(1) == b""
+
+    b = fake(w, stream, 4)
+    c = w.start(w.command(w.host, "connect", "web7", CHANNEL),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    got = b""
+    while True:
+        assert select.select([c.stdout], [], [], PATIENCE)[0], got
+        part = os.read(c.stdout.fileno(), 100)
+        if not part:
+            break
+        got += part
+    assert got == b"last" and c.poll() is None
+    c.stdin.write(b"more")
+    c.stdin.close()
+    assert c.wait(PATIENCE) == 0
+    c.stdin = None
+    w.stop(c)
+    b.close()
+
+
+def test_doctor_says_what_a_lost_vmstate_means(w):
+    """The bus process that QEMU was connected to has died."""
+    for vmstate, word in (("lost", "object-del"),
+                          ("waiting", "QEMU has no dbus-vmstate"),
+                          ("connected", "takes the state of streams along")):
+        b = FakeBroker(w.host, "web7", {"GetInfo": {
+            "vm": "web7", "version": "1", "pid": 1, "life": "serving",
+            "vmstate": vmstate, "link": "down"}})
+        run = w.on_host("doctor", "web7", "--json")
+        hop = hops(run)["migration"]
+        assert word in hop["detail"], hop
+        assert hop["ok"] is (True if vmstate == "connected" else None), hop
+        b.close()
+
+
 def test_messages_are_lines(w):
     p = w.listen(w.guest, "host", CHANNEL, "--messages", "--", "cat")
     check(w.on_host("connect", "web1", CHANNEL, "--messages",
@@ -609,6 +688,22 @@ def test_listen_sets_the_environment(w):
     assert re.fullmatch("[0-9a-f]{8}-[0-9]+", words[2]), words
     # stdin, stdout, stderr and the folder itself: nothing is inherited.
     assert words[-1] == "4", words
+    w.stop(p)
+
+
+def test_listen_gives_a_command_its_signals_back(w):
+    """What the command line ignores itself is not the command's; and the
+    caller is one of the guest."""
+    p = w.listen(w.host, "web1", CHANNEL, "--", "sh", "-c",
+                 "echo $VMCHANNEL_CALLER; "
+                 "awk '/SigIgn|SigBlk/{print $2}' /proc/self/status")
+    run = w.in_guest("connect", "host", CHANNEL)
+    check(run, 0)
+    caller, blocked, ignored = run.stdout.decode().split()
+    assert caller == f"guest:{os.getuid()}", caller
+    assert int(blocked, 16) == 0, blocked
+    for sig in (signal.SIGPIPE, signal.SIGCHLD):
+        assert int(ignored, 16) >> (sig - 1) & 1 == 0, (sig, ignored)
     w.stop(p)
 
 

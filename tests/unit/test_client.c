@@ -207,6 +207,8 @@ static void bad_arguments_are_refused(void **state)
 {
 	static const char *const vms[] = {"",    ".",   "..",  ".hidden",
 					  "a/b", "a b", "w\n", DIGITS_65};
+	static const char *const names[] = {"",    "org.a b", " a",
+					    "a\n", "a\x7f",   "caf\xc3\xa9"};
 	struct vmc_listener *l;
 	struct vmc_monitor *m;
 	struct vmc_call *c;
@@ -218,8 +220,11 @@ static void bad_arguments_are_refused(void **state)
 				 -EINVAL);
 	assert_int_equal(vmc_connect(NULL, CHANNEL, 0, 0, NULL), -EINVAL);
 	assert_int_equal(vmc_connect(VM, NULL, 0, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_connect(VM, "", 0, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_connect(VM, "caf\xc3\xa9", 0, 0, NULL), -EINVAL);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(vmc_connect(VM, names[i], 0, 0, NULL),
+				 -EINVAL);
+		assert_text_has("cannot be a channel's name");
+	}
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(vmc_connect(VM, name, 0, 0, NULL), -EINVAL);
@@ -670,6 +675,7 @@ static void no_offer_times_out(void **state)
 	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
 	assert_int_equal(vmc_accept(l, NULL, 0), -ETIMEDOUT);
 	assert_int_equal(vmc_accept(l, NULL, SHORT), -ETIMEDOUT);
+	assert_text_has("no stream came on '" CHANNEL "' in time");
 	vmc_listener_free(l);
 	script_finish(&b);
 }
@@ -1149,6 +1155,46 @@ static void messages_keep_their_boundaries(void **state)
 	free(got);
 }
 
+/* Both sides of the library could agree on something else. */
+static void the_length_is_little_endian(void **state)
+{
+	static const struct {
+		size_t len;
+		unsigned char header[4];
+	} rows[] = {
+		{0x00000081, {0x81, 0, 0, 0}},
+		{0x0000807f, {0x7f, 0x80, 0, 0}},
+		{0x0000feff, {0xff, 0xfe, 0, 0}},
+		{0x00010203, {0x03, 0x02, 0x01, 0}},
+		{0x000fedcb, {0xcb, 0xed, 0x0f, 0}},
+		{VMC_MSG_MAX, {0, 0, 0x10, 0}},
+	};
+	char *buf = calloc(1, VMC_MSG_MAX);
+	unsigned char got[4];
+	int fd[2], status;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+		pid = fork();
+		if (pid == 0)
+			_exit(vmc_send_msg(fd[0], buf, rows[i].len) != 0);
+		close(fd[0]);
+		assert_int_equal(recv(fd[1], got, 4, MSG_WAITALL), 4);
+		assert_memory_equal(got, rows[i].header, 4);
+		for (size_t n = 0; n < rows[i].len;) {
+			ssize_t r = read(fd[1], buf, VMC_MSG_MAX);
+
+			assert_true(r > 0);
+			n += (size_t)r;
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		close(fd[1]);
+	}
+	free(buf);
+}
+
 static int recv_of(const char *bytes, size_t n, size_t size)
 {
 	char got[16];
@@ -1174,6 +1220,8 @@ static void message_lengths_are_checked(void **state)
 	assert_int_equal(recv_of("\4\0\0\0", 4, 16), -EPROTO);
 	assert_int_equal(recv_of("\xff\xff\xff\xff", 4, SIZE_MAX), -EMSGSIZE);
 	assert_int_equal(recv_of("\1\0\x10\0", 4, SIZE_MAX), -EMSGSIZE);
+	assert_int_equal(recv_of("\0\0\0\1", 4, SIZE_MAX), -EMSGSIZE);
+	assert_int_equal(recv_of("\0\0\0\x80", 4, SIZE_MAX), -EMSGSIZE);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
 	assert_int_equal(vmc_send_msg(fd[0], "", VMC_MSG_MAX + 1), -EMSGSIZE);
 	close(fd[0]);
@@ -1366,6 +1414,7 @@ int main(void)
 		TEST(bad_replies_to_calls),
 		TEST(large_call_is_refused),
 		TEST(messages_keep_their_boundaries),
+		TEST(the_length_is_little_endian),
 		TEST(message_lengths_are_checked),
 	};
 

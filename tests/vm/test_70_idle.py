@@ -19,9 +19,9 @@ def host_switches(pid):
         return switches(f.read())
 
 
-def agent_switches(vm):
+def agent_switches(vm, name="vmchannel-agent"):
     return switches(vm.guest.run(
-        "cat $(grep -lx vmchannel-agent /proc/[0-9]*/comm | "
+        f"cat $(grep -lx {name} /proc/[0-9]*/comm | "
         "sed s/comm$/status/)").text())
 
 
@@ -35,6 +35,7 @@ def test_idle_wakes_nobody(t):
     time.sleep(4)  # the last acknowledgements and timers
     pids = [daemon.proc.pid, daemon.worker(), daemon.qmp_process()]
     before = [host_switches(p) for p in pids] + [agent_switches(vm)]
+    operations = agent_switches(vm, "vmchannel-ops")
     traces = [t.host("strace", "-f", "-qq", "-p", p, name=f"strace {p}")
               for p in pids]
     time.sleep(IDLE_SECONDS)
@@ -52,6 +53,8 @@ def test_idle_wakes_nobody(t):
     check_equal(calls, [], "system calls while idle")
     after = agent_switches(vm)
     check_equal(after - before[3], 0, "wake-ups of the agent")
+    check_equal(agent_switches(vm, "vmchannel-ops") - operations, 0,
+                "wake-ups of the operations process")
 
 
 @test(timeout=90)
