@@ -16,6 +16,7 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "host/bus_ipc.h"
+#include "host/qemu_group.h"
 #include "host/spawn.h"
 #include "host/supervisor.h"
 
@@ -33,6 +34,13 @@ void bus_listen(struct supervisor *s)
 		log_warning("ev=no-vmstate socket=\"%s/" VMSTATE_SOCKET
 			    "\" error=\"%s\"",
 			    s->dir, strerror(-fd));
+}
+
+int bus_admit(const struct supervisor *s)
+{
+	if (!s->opt->qemu_group || s->bus_listener < 0)
+		return 0;
+	return qemu_group_admit(s->dir, VMSTATE_SOCKET, s->qemu_gid);
 }
 
 static void make_args(const struct options *o, const char **argv)

@@ -35,6 +35,8 @@ static const char help[] =
 	"  --uuid UUID        the VM's identity, as given to QEMU\n"
 	"  --access WHO       who may use the sockets: owner (default) or all;\n"
 	"                     policy decides about each of them\n"
+	"  --qemu-group GROUP let a QEMU of another user, in that group, connect\n"
+	"                     to vmstate.sock\n"
 	"  --incoming         the VM comes from another host or a file: take\n"
 	"                     its streams' state when QEMU brings it\n"
 	"  --user USER        what the worker becomes (root only)\n"
@@ -51,6 +53,7 @@ enum {
 	OPT_LINK = 256,
 	OPT_LINK_FD,
 	OPT_QMP_EVENTS,
+	OPT_QEMU_GROUP,
 	OPT_EXIT_WITH_LINK,
 	OPT_DIR,
 	OPT_CONFIG,
@@ -74,6 +77,7 @@ static const struct option long_options[] = {
 	{"link", required_argument, NULL, OPT_LINK},
 	{"link-fd", required_argument, NULL, OPT_LINK_FD},
 	{"qmp-events", required_argument, NULL, OPT_QMP_EVENTS},
+	{"qemu-group", required_argument, NULL, OPT_QEMU_GROUP},
 	{"exit-with-link", no_argument, NULL, OPT_EXIT_WITH_LINK},
 	{"dir", required_argument, NULL, OPT_DIR},
 	{"config", required_argument, NULL, OPT_CONFIG},
@@ -180,6 +184,9 @@ static int parse_one(struct options *o, int opt)
 		return parse_link_fd(o, optarg);
 	case OPT_QMP_EVENTS:
 		o->qmp_events = optarg;
+		return -1;
+	case OPT_QEMU_GROUP:
+		o->qemu_group = optarg;
 		return -1;
 	case OPT_EXIT_WITH_LINK:
 		o->exit_with_link = true;

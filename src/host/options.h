@@ -20,6 +20,7 @@ struct options {
 	const char *uuid;   /* --uuid or NULL */
 	const char *link;   /* --link or NULL: "link" in the VM's directory */
 	const char *qmp_events; /* --qmp-events or NULL */
+	const char *qemu_group; /* --qemu-group or NULL */
 	int link_fd;            /* --link-fd or -1 */
 	int ready_fd;           /* --ready-fd or -1 */
 	const char *user;       /* --user or NULL */

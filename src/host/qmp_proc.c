@@ -40,28 +40,28 @@ int qmp_init(struct supervisor *s)
 /* ---- the worker ---- */
 
 /* Not to a worker of another program; its successor is told. */
-static void tell_worker(struct supervisor *s)
+void qmp_tell(struct supervisor *s)
 {
 	const struct ipc_msg m = {.type = IPC_VM, .value = (int)s->qmp.vm};
 
 	s->qmp.untold = false;
 	s->qmp.told_ms = supervisor_now_ms();
-	if (s->qmp.listens && s->worker_ready && s->up.phase == UPGRADE_NONE)
+	if (is_wanted(s) && s->qmp.listens && s->worker_ready &&
+	    s->up.phase == UPGRADE_NONE)
 		worker_tell(s, &m, -1);
 }
 
 void qmp_greet(struct supervisor *s)
 {
 	s->qmp.listens = true;
-	if (is_wanted(s))
-		tell_worker(s);
+	qmp_tell(s);
 }
 
 static void tell_later(struct supervisor *s)
 {
 	s->qmp.untold = true;
 	if (supervisor_now_ms() - s->qmp.told_ms >= QMP_TELL_MS)
-		tell_worker(s);
+		qmp_tell(s);
 }
 
 /* ---- the process ---- */
@@ -153,7 +153,7 @@ void qmp_on_time(struct supervisor *s)
 	uint64_t now = supervisor_now_ms();
 
 	if (s->qmp.untold && now >= s->qmp.told_ms + QMP_TELL_MS)
-		tell_worker(s);
+		qmp_tell(s);
 	if (s->qmp.search.searching && !s->stopping &&
 	    now >= s->qmp.search.due_ms)
 		try_now(s);
@@ -196,7 +196,7 @@ void qmp_died(struct supervisor *s, int wait_status)
 	forget(s);
 	link_lost(&s->qmp.search, now);
 	s->qmp.vm = IPC_VM_WAITING;
-	tell_worker(s);
+	qmp_tell(s);
 }
 
 void qmp_end(struct supervisor *s)

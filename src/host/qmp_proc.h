@@ -55,7 +55,9 @@ void qmp_handle(struct supervisor *s);
 void qmp_died(struct supervisor *s, int wait_status);
 /* qmp_look() - a state has left: what does the VM do? */
 void qmp_look(struct supervisor *s);
-/* qmp_greet() - tell a worker that is new */
+/* qmp_tell() - what is known, to the worker that is there */
+void qmp_tell(struct supervisor *s);
+/* qmp_greet() - the same, to one that is new */
 void qmp_greet(struct supervisor *s);
 /* qmp_mend() - make QEMU connect to vmstate.sock again, if it has to and may */
 void qmp_mend(struct supervisor *s);

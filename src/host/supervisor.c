@@ -24,6 +24,7 @@
 #include "host/arena.h"
 #include "host/config.h"
 #include "host/notify.h"
+#include "host/qemu_group.h"
 #include "host/resume.h"
 #include "host/supervisor.h"
 
@@ -479,11 +480,32 @@ static int check(struct supervisor *s)
 				"user; leave it out\n");
 		return EXIT_USAGE;
 	}
+	if (s->opt->qemu_group &&
+	    !qemu_group_find(s->opt->qemu_group, &s->qemu_gid)) {
+		fprintf(stderr,
+			"vmchanneld: --qemu-group \"%s\": expected a group's "
+			"name or number\n",
+			s->opt->qemu_group);
+		return EXIT_USAGE;
+	}
 	if (read_config(s, err, sizeof(err)) < 0) {
 		fprintf(stderr, "vmchanneld: %s\n", err);
 		return EXIT_USAGE;
 	}
 	return -1;
+}
+
+static int admit_qemu(const struct supervisor *s)
+{
+	int r = bus_admit(s);
+
+	if (r == 0)
+		return -1;
+	fprintf(stderr,
+		"vmchanneld: --qemu-group %s: %s; start it as root, or as a "
+		"member of that group\n",
+		s->opt->qemu_group, strerror(-r));
+	return EXIT_RUN;
 }
 
 static int claim(struct supervisor *s)
@@ -552,6 +574,9 @@ static int take_over(struct supervisor *s)
 	resume_inherit(s, false);
 	if (s->bus_listener < 0)
 		bus_listen(s);
+	r = admit_qemu(s);
+	if (r >= 0)
+		return r;
 	qmp_begin(s); /* the old program's has ended with it */
 	upgrade_continue(s);
 	return -1;
@@ -575,6 +600,9 @@ static int prepare(struct supervisor *s)
 	if (r >= 0)
 		return r;
 	bus_listen(s);
+	r = admit_qemu(s);
+	if (r >= 0)
+		return r;
 	s->state_fd = supervisor_memory("vmchannel-state", STATE_MAX);
 	s->arena_fd = supervisor_memory(ARENA_NAME, ARENA_SIZE);
 	if (s->state_fd < 0 || s->arena_fd < 0)

@@ -114,6 +114,7 @@ struct supervisor {
 	unsigned int n_deaths;
 
 	/* bus_proc.c; the process runs after the first connection */
+	gid_t qemu_gid;   /* of --qemu-group */
 	int bus_listener; /* vmstate.sock; -1: none */
 	pid_t bus_pid;    /* 0: none */
 	int bus_pair;
@@ -159,6 +160,10 @@ void worker_died(struct supervisor *s, int wait_status);
 /* worker_greet() - all that a worker needs before it serves */
 void worker_greet(struct supervisor *s);
 
+/* upgrade_not_in() - why there is none in that life; NULL: there is */
+const char *upgrade_not_in(enum life life);
+/* upgrade_why_not() - why there is none now; NULL: there may be */
+const char *upgrade_why_not(const struct supervisor *s);
 /* upgrade_begin() - ask the installed program, become it. Returns only on
  * failure. @asked: tell the worker then. */
 void upgrade_begin(struct supervisor *s, bool asked);
@@ -176,6 +181,9 @@ void upgrade_failed(struct supervisor *s, const char *why);
 bool upgrade_alone(struct supervisor *s);
 /* bus_listen() - bind vmstate.sock; without it the VM migrates without state */
 void bus_listen(struct supervisor *s);
+/* bus_admit() - vmstate.sock to --qemu-group, if that is given. Return: 0 or a
+ * negative errno. */
+int bus_admit(const struct supervisor *s);
 /* bus_tell() - the worker: what a migration would find without that process */
 void bus_tell(struct supervisor *s);
 /* bus_is_awaited() - is a connection to vmstate.sock to be answered by

@@ -417,6 +417,7 @@ class VM:
         self.link = os.path.join(self.dir, "link")
         self.log = os.path.join(self.dir, "serial")
         self.qmp_path = os.path.join(self.dir, "qmp")
+        self.qmp_events = os.path.join(self.dir, "qmp-events")
         runner = os.path.join(self.dir, "runner")
         words = ["console=ttyS0 quiet panic=1 no_timer_check vmch.runner",
                  append]
@@ -426,6 +427,7 @@ class VM:
         argv += [
             "-name", name, "-serial", "file:" + self.log,
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self.qmp_events},server=on,wait=off",
             "-device", "virtio-serial-pci,id=vs0,max_ports=8",
             "-chardev", f"socket,id=ct,path={runner},server=on,wait=off",
             "-device", "virtserialport,bus=vs0.0,chardev=ct,nr=1,id=pt,"
@@ -590,6 +592,18 @@ QUICK = False
 SOAK = False
 
 
+def child_with(pid, option):
+    """The child of vmchanneld that was started with this option, or None."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            children = f.read().split()
+        for child in children:
+            with open(f"/proc/{child}/cmdline", "rb") as f:
+                if option in f.read().split(b"\0"):
+                    return int(child)
+    return None
+
+
 class Daemon:
     """vmchanneld for one VM, and the folder where its sockets are."""
 
@@ -619,13 +633,14 @@ class Daemon:
             return s.connect_ex(os.path.join(self.dir, "control")) == 0
 
     def worker(self):
-        """The pid of the sandboxed worker: the supervisor's only child."""
-        path = f"/proc/{self.proc.pid}/task/{self.proc.pid}/children"
+        """The pid of the sandboxed worker, one of the supervisor's children."""
+        return wait_for("a worker", lambda: child_with(
+            self.proc.pid, b"--worker"), 20)
 
-        def look():
-            with open(path, encoding="ascii") as f:
-                return f.read().split()
-        return int(wait_for("a worker", look, 5)[0])
+    def qmp_process(self):
+        """The pid of the process that hears QEMU's events."""
+        return wait_for("a QMP process", lambda: child_with(
+            self.proc.pid, b"--qmp"), 20)
 
     def close(self):
         self.proc.close()
