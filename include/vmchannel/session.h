@@ -189,6 +189,23 @@ VMC_PUBLIC void vmc_session_resync(struct vmc_session *s,
 				   uint64_t now);
 
 /**
+ * vmc_session_peer_stands() - somebody says that the peer's machine is paused,
+ * or moves again
+ *
+ * A hint that may be wrong. While it stands, config.grace_us does not run;
+ * afterwards it begins anew. Another process that adopts the session starts
+ * from false.
+ */
+VMC_PUBLIC void vmc_session_peer_stands(struct vmc_session *s, bool stands,
+					uint64_t now);
+
+/**
+ * vmc_session_greet_again() - the peer may be there by now: repeat a HELLO that
+ * has no answer, and soon if need be
+ */
+VMC_PUBLIC void vmc_session_greet_again(struct vmc_session *s);
+
+/**
  * vmc_session_bye() - tell the peer that this end stops, in order
  * @reason: enum vmc_reason, normally VMC_REASON_SHUTDOWN
  *

@@ -291,12 +291,14 @@ struct vmc_call;
 
 #define VMC_CALL_MORE  0x1u /* several replies may come */
 #define VMC_CALL_LOCAL 0x2u /* ask the broker of this side, not the peer */
+/* after the reply the stream is vmc_call_stream()'s; with no other flag */
+#define VMC_CALL_UPGRADE 0x4u
 
 /**
  * vmc_call_start() - call a varlink method of a service at the other side
  * @method:     "interface.Method"; the channel is named like the interface
  * @parameters: a JSON object as text, or NULL for {}; copied
- * @flags:      VMC_CALL_MORE, VMC_CALL_LOCAL
+ * @flags:      VMC_CALL_MORE, VMC_CALL_LOCAL, VMC_CALL_UPGRADE
  * @timeout_ms: how long to wait until the service has taken the stream (with
  *              VMC_CALL_LOCAL: the broker the connection) and the call
  *
@@ -318,12 +320,24 @@ VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);
  *
  * @timeout_ms:     0 does not wait
  *
+ * Replies of the guest's operations (org.vmchannel.*) have been checked: types,
+ * sizes and ranges are those of the interface files, and what those do not have
+ * was left out. -EPROTO if they are anything else.
+ *
  * Return: 1 if more replies follow, 0 if this was the last; -ETIMEDOUT (call
  * again to wait on); -EINVAL after the last; -ECONNRESET, -EPROTO, -EMSGSIZE:
  * free it then.
  */
 VMC_PUBLIC int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 			      const char **ret_error, int timeout_ms);
+/**
+ * vmc_call_stream() - the stream of a call with VMC_CALL_UPGRADE
+ *
+ * After its reply, which was no error; once. @c is still to be freed.
+ *
+ * Return: a descriptor that the caller closes, or -EINVAL.
+ */
+VMC_PUBLIC int vmc_call_stream(struct vmc_call *c);
 /* vmc_call_free() - cancel the call if it goes on; NULL is allowed */
 VMC_PUBLIC void vmc_call_free(struct vmc_call *c);
 

@@ -249,9 +249,11 @@ static void end_living(struct broker *b, struct stream *st)
 		.state = RECORD_ENDED,
 		.outgoing = st->outgoing,
 		.bytes_in = st->delivered,
+		.follow = st->follow,
 	};
 
 	memcpy(r.channel, st->name, sizeof(r.channel));
+	memcpy(r.token, st->token, TOKEN_LEN);
 	if (st->state != STREAM_FREE && record_fits(&r) &&
 	    !status_find(b->status, r.number))
 		status_add(b->status, &r);

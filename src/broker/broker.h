@@ -135,6 +135,21 @@ void broker_upgraded(struct broker *b, const char *error);
 void broker_set_life(struct broker *b, const char *life);
 void broker_set_vmstate(struct broker *b, const char *vmstate);
 
+/* What QMP says of the VM: a hint, late at times, perhaps a lie. */
+enum broker_vm {
+	BROKER_VM_UNKNOWN,
+	BROKER_VM_RUNS, /* also: it has just begun to */
+	BROKER_VM_STANDS,
+};
+
+/**
+ * broker_set_vm() - the hint, and its word in GetInfo (static text)
+ *
+ * While it stands, a silent peer is left alone and a session that is not
+ * attached is kept. When it runs, what waits for the peer looks at once.
+ */
+void broker_set_vm(struct broker *b, const char *word, enum broker_vm vm);
+
 /* The result of ops.service_start: @fd is consumed; < 0 is a negative errno. */
 void broker_service_ready(struct broker *b, uint64_t request, int fd);
 

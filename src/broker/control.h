@@ -195,7 +195,12 @@ method_fn method_list, method_connect, method_listen, method_accept,
 void control_notify_stream(struct control_conn *c, const struct stream *st);
 /* control_follow.c */
 method_fn method_resume;
-/* control_no_such_token() - answer so, and count it */
+/* control_find_token() - the stream that follows and has it, if it is in one
+ * of @states (1 << enum stream_state); NULL */
+struct stream *control_find_token(struct broker *b, unsigned int states,
+				  const uint8_t token[TOKEN_LEN]);
+/* control_no_such_token() - answer so, or how it ended; count what may be a
+ * guess */
 void control_no_such_token(struct control_conn *c);
 /* control_resume_ready() - a call of Resume that waited may go on */
 void control_resume_ready(struct control_conn *c);

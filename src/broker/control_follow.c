@@ -8,8 +8,8 @@
 
 #include "broker/control.h"
 
-static struct stream *find_awaited(struct broker *b,
-				   const uint8_t token[TOKEN_LEN])
+struct stream *control_find_token(struct broker *b, unsigned int states,
+				  const uint8_t token[TOKEN_LEN])
 {
 	struct stream *found = NULL;
 
@@ -17,7 +17,7 @@ static struct stream *find_awaited(struct broker *b,
 	for (uint32_t i = 0; i < b->n_slots; i++) {
 		struct stream *st = &b->streams[i];
 
-		if (st->state == STREAM_AWAITED &&
+		if ((states & 1u << st->state) && st->follow &&
 		    token_equal(st->token, token))
 			found = st;
 	}
@@ -43,13 +43,16 @@ void control_no_such_token(struct control_conn *c)
 	const struct stream_record *rec =
 		status_find_token(c->b->status, c->resume.token);
 
-	/* It ended before its program came: that one may know how. */
+	/* It has ended: that program may know how. */
 	if (rec) {
 		refuse(c, rec->reason, rec->channel);
 		return;
 	}
-	c->b->count.wrong_tokens++;
 	conn_error(c, "NoSuchToken", NULL);
+	/* It has not left: no guess, only in vain. */
+	if (control_find_token(c->b, ~(1u << STREAM_FREE), c->resume.token))
+		return;
+	c->b->count.wrong_tokens++;
 	/* What was said goes out first; nothing more is heard. */
 	if (++c->wrong_tokens >= WRONG_TOKENS_MAX)
 		c->last = true;
@@ -132,7 +135,8 @@ static void go_on(struct broker *b, struct stream *st, int fd)
 static void resume(struct control_conn *c)
 {
 	struct broker *b = c->b;
-	struct stream *st = find_awaited(b, c->resume.token);
+	struct stream *st =
+		control_find_token(b, 1u << STREAM_AWAITED, c->resume.token);
 	struct policy_verdict v;
 	unsigned int reason;
 	size_t len = 0;
@@ -184,10 +188,21 @@ static unsigned int resumes_waiting(const struct broker *b)
 	return n;
 }
 
-/* The stream may not be here yet, or its VM may not run here yet. */
-static bool must_wait(const struct broker *b)
+/* Its program had nothing left to do when it came here: how it ends will be
+ * known soon. */
+static bool ends_by_itself(const struct stream *st)
 {
-	return b->frozen || b->expecting;
+	return st && st->fd < 0 && st->rx_done && st->tx_done;
+}
+
+/* The stream may not be here yet, or its VM may not run here yet. */
+static bool must_wait(const struct control_conn *c)
+{
+	struct broker *b = c->b;
+
+	return b->frozen || b->expecting ||
+	       ends_by_itself(control_find_token(b, 1u << STREAM_OPEN,
+						 c->resume.token));
 }
 
 static void wait_for_stream(struct control_conn *c)
@@ -231,7 +246,7 @@ void method_resume(struct control_call *call)
 		call_invalid(call, "save");
 		return;
 	}
-	if (!must_wait(call->b))
+	if (!must_wait(c))
 		resume(c);
 	else
 		wait_for_stream(c);
@@ -239,7 +254,7 @@ void method_resume(struct control_call *call)
 
 void control_resume_ready(struct control_conn *c)
 {
-	if (!must_wait(c->b))
+	if (!must_wait(c))
 		resume(c);
 }
 

@@ -50,6 +50,8 @@ void method_get_info(struct control_call *call)
 		json_object_set_new(o, "life", json_string(b->life));
 	if (b->vmstate)
 		json_object_set_new(o, "vmstate", json_string(b->vmstate));
+	if (b->qmp)
+		json_object_set_new(o, "qmp", json_string(b->qmp));
 	call_reply(call, o);
 }
 

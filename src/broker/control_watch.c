@@ -53,22 +53,6 @@ static enum produced produce(struct control_conn *c)
 	return PRODUCED_MORE;
 }
 
-static struct stream *find_open(struct broker *b,
-				const uint8_t token[TOKEN_LEN])
-{
-	struct stream *found = NULL;
-
-	/* All are looked at: time tells nothing. */
-	for (uint32_t i = 0; i < b->n_slots; i++) {
-		struct stream *st = &b->streams[i];
-
-		if (st->state == STREAM_OPEN && st->follow &&
-		    token_equal(st->token, token))
-			found = st;
-	}
-	return found;
-}
-
 void method_follow(struct control_call *call)
 {
 	struct control_conn *c = call->c;
@@ -84,7 +68,7 @@ void method_follow(struct control_call *call)
 		call_invalid(call, "token");
 		return;
 	}
-	st = find_open(c->b, c->resume.token);
+	st = control_find_token(c->b, 1u << STREAM_OPEN, c->resume.token);
 	if (!st) {
 		control_no_such_token(c);
 		return;

@@ -139,7 +139,7 @@
 	X(limit_message, "streams reset: message too long")                    \
 	X(limit_resumes, "calls of Resume refused: too many wait")             \
 	X(limit_follow_time, "streams reset: their program did not follow")    \
-	X(wrong_tokens, "calls of Resume with a token of no stream")           \
+	X(wrong_tokens, "calls of Resume or Follow with a token of no stream") \
 	X(resumed, "streams that their program followed here")                 \
 	X(states_saved, "states written")                                      \
 	X(states_loaded, "states taken over")                                  \
@@ -288,7 +288,7 @@ struct stream_record {
 	uint16_t reason;
 	uint8_t state; /* 0 opening, 1 open, 2 ended */
 	bool outgoing;
-	bool follow; /* ended while AWAITED: whoever has the token may ask */
+	bool follow; /* whoever has the token may ask */
 	uint8_t token[TOKEN_LEN];
 	char channel[VMC_NAME_MAX + 1];
 };
@@ -437,7 +437,7 @@ const struct stream_record *status_find(const struct status_ring *r,
 					uint64_t number);
 /* status_count() - those that are there */
 size_t status_count(const struct status_ring *r);
-/* status_find_token() - of a stream that ended before its program came */
+/* status_find_token() - of a stream that its program could follow */
 const struct stream_record *status_find_token(const struct status_ring *r,
 					      const uint8_t token[TOKEN_LEN]);
 
@@ -564,6 +564,12 @@ void watchdog_calm(struct broker *b);
 void watchdog_proved(struct broker *b);
 /* watchdog_look() - the time has come. Return: ms to the next look, 0: none */
 uint64_t watchdog_look(struct broker *b, uint64_t now_us);
+/* watchdog_unread() - does something of ours wait to be read by QEMU? */
+bool watchdog_unread(const struct broker *b);
+/* watchdog_hurry() - what is waited for may come now: look soon */
+void watchdog_hurry(struct broker *b);
+/* watchdog_resume() - the VM does not stand still any more, as far as known */
+void watchdog_resume(struct broker *b);
 /* watchdog_detail() - a port that reconnects did not revive; NULL: none */
 const char *watchdog_detail(const struct broker *b);
 
@@ -678,7 +684,8 @@ struct broker {
 	char instance_text[17]; /* of this process, for monitors */
 	char id_text[17];       /* in ids of streams; comes along in a move */
 	char *vm, *uuid;
-	const char *life, *vmstate;
+	const char *life, *vmstate, *qmp;
+	bool vm_stands; /* as QMP says; a hint */
 	bool frozen;
 	bool expecting; /* a state may yet be loaded */
 	/* Frozen because a state has left, which may be taken up elsewhere;

@@ -29,6 +29,7 @@ void broker_resync(struct broker *b, uint64_t now_us)
 	uint8_t entropy[VMC_ENTROPY_LEN];
 
 	fresh_entropy(entropy);
+	vmc_session_peer_stands(b->session, b->vm_stands, now_us);
 	vmc_session_resync(b->session, entropy, now_us);
 	watchdog_answer(b);
 	pump_kick(b);
@@ -39,6 +40,7 @@ void link_greet(struct broker *b, bool greeted, uint64_t now_us)
 	uint8_t entropy[VMC_ENTROPY_LEN];
 
 	fresh_entropy(entropy);
+	vmc_session_peer_stands(b->session, b->vm_stands, now_us);
 	if (greeted)
 		vmc_session_attach_greeted(b->session, entropy, now_us);
 	else

@@ -12,8 +12,8 @@
 
 #include "broker/policy_rule.h"
 
-/* Longest canonical line: op, channel, principal, verdict, weight, origin. */
-#define PRINT_MAX (POLICY_RULE_ID_MAX + VMC_NAME_MAX + 96)
+/* Longest canonical line: op, subject, principal, verdict, weight, origin. */
+#define PRINT_MAX (POLICY_RULE_ID_MAX + POLICY_SUBJECT_MAX + 96)
 
 #define BUILTIN_FILE "built-in"
 
@@ -21,7 +21,9 @@ static const char builtin_host[] = "listen  *               host    allow\n"
 				   "connect *               host    allow\n"
 				   "connect org.vmchannel.* guest:0 allow\n"
 				   "connect org.vmchannel.* guest:* deny\n"
-				   "connect *               guest:* allow\n";
+				   "connect *               guest:* allow\n"
+				   "call    *               host    allow\n"
+				   "call    *               *       deny\n";
 
 static const char builtin_guest[] = "listen  org.vmchannel.* guest:0 allow\n"
 				    "listen  org.vmchannel.* *       deny\n"
@@ -29,7 +31,10 @@ static const char builtin_guest[] = "listen  org.vmchannel.* guest:0 allow\n"
 				    "connect *               host    allow\n"
 				    "connect org.vmchannel.* guest:0 allow\n"
 				    "connect org.vmchannel.* *       deny\n"
-				    "connect *               guest:* allow\n";
+				    "connect *               guest:* allow\n"
+				    "call    @read           host    allow\n"
+				    "call    @control        host    allow\n"
+				    "call    *               *       deny\n";
 
 struct policy {
 	enum vmc_principal_kind this_side;
@@ -204,20 +209,45 @@ int policy_seal(struct policy *p)
 	return 0;
 }
 
-void policy_check(const struct policy *p, enum policy_op op,
-		  const char *channel, const struct policy_caller *who,
-		  struct policy_verdict *ret)
+static void decide(const struct policy *p, const struct policy_question *q,
+		   struct policy_verdict *ret)
 {
 	const struct policy_rule *r = NULL;
 
 	for (size_t i = 0; i < p->n && !r; i++) {
-		if (policy_rule_matches(&p->rules[i], op, channel, who,
-					p->this_side))
+		if (policy_rule_matches(&p->rules[i], q, p->this_side))
 			r = &p->rules[i];
 	}
 	ret->allowed = r && r->allow;
 	ret->weight = r ? r->weight : POLICY_WEIGHT_DEFAULT;
 	snprintf(ret->rule, sizeof(ret->rule), "%s", r ? r->origin : "none");
+}
+
+void policy_check(const struct policy *p, enum policy_op op,
+		  const char *channel, const struct policy_caller *who,
+		  struct policy_verdict *ret)
+{
+	const struct policy_question q = {
+		.op = op,
+		.subject = channel,
+		.who = who,
+	};
+
+	decide(p, &q, ret);
+}
+
+void policy_check_call(const struct policy *p, const char *method,
+		       const char *class, const struct policy_caller *who,
+		       struct policy_verdict *ret)
+{
+	const struct policy_question q = {
+		.op = POLICY_CALL,
+		.subject = method,
+		.class = class,
+		.who = who,
+	};
+
+	decide(p, &q, ret);
 }
 
 char *policy_text(const struct policy *p, size_t *ret_len)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy.h - who may connect to and listen on which channel
+ * policy.h - who may connect to and listen on which channel, and call what
  *
  * Parsing is pure (text in, rules out). The format, the order and the built-in
  * rules are in docs/architecture.md, "Policy".
@@ -16,10 +16,13 @@
 #define POLICY_RULES_MAX   1024 /* a few hundred VMs' worth of special cases */
 #define POLICY_LINE_MAX    512
 #define POLICY_RULE_ID_MAX 128
+/* A channel, or an interface and a method. */
+#define POLICY_SUBJECT_MAX 128
 
 enum policy_op {
 	POLICY_CONNECT,
-	POLICY_LISTEN
+	POLICY_LISTEN,
+	POLICY_CALL /* of a guest operation: policy_check_call() */
 };
 
 /*
@@ -70,6 +73,15 @@ int policy_seal(struct policy *p);
 void policy_check(const struct policy *p, enum policy_op op,
 		  const char *channel, const struct policy_caller *who,
 		  struct policy_verdict *ret);
+
+/**
+ * policy_check_call() - may that caller call that method?
+ * @method: "INTERFACE.METHOD"
+ * @class:  "read", "control" or "full"
+ */
+void policy_check_call(const struct policy *p, const char *method,
+		       const char *class, const struct policy_caller *who,
+		       struct policy_verdict *ret);
 
 /**
  * policy_text() - the rules as canonical lines (groups as numbers, origin

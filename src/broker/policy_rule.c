@@ -16,7 +16,7 @@
 
 #include "broker/policy_rule.h"
 
-/* op, channel, principal, verdict, and each option once */
+/* op, subject, principal, verdict, and each option once */
 #define WORDS_MAX 6
 
 /* Answered by each broker itself, so its rules are the reserved prefix's. */
@@ -77,45 +77,112 @@ static bool split_line(struct line *l)
 		l->word[l->n++] = w;
 	}
 	if (l->n > 0 && l->n < 4)
-		return bad(l, "expected \"connect|listen CHANNEL PRINCIPAL "
-			      "allow|deny\"");
+		return bad(l,
+			   "expected \"connect|listen|call SUBJECT PRINCIPAL "
+			   "allow|deny\"");
 	return true;
 }
 
+static const char *const op_names[] = {
+	[POLICY_CONNECT] = "connect",
+	[POLICY_LISTEN] = "listen",
+	[POLICY_CALL] = "call",
+};
+
 static bool parse_op(struct line *l, struct policy_rule *r, const char *w)
 {
-	if (!strcmp(w, "connect"))
-		r->op = POLICY_CONNECT;
-	else if (!strcmp(w, "listen"))
-		r->op = POLICY_LISTEN;
-	else
-		return bad(l, "\"%s\": expected connect or listen", w);
-	return true;
+	for (size_t i = 0; i < sizeof(op_names) / sizeof(op_names[0]); i++) {
+		if (strcmp(w, op_names[i]) != 0)
+			continue;
+		r->op = (enum policy_op)i;
+		return true;
+	}
+	return bad(l, "\"%.80s\": expected connect, listen or call", w);
+}
+
+/* "*", or what ends in ".*": the length of the prefix, the last dot included.
+ */
+static bool take_prefix(struct policy_rule *r, const char *w, size_t *ret_len)
+{
+	size_t len = strlen(w);
+
+	*ret_len = len;
+	r->prefix = !strcmp(w, "*") || (len > 2 && !strcmp(w + len - 2, ".*"));
+	if (r->prefix)
+		*ret_len = len - 1;
+	return r->prefix;
+}
+
+static void set_subject(struct policy_rule *r, const char *w, size_t len)
+{
+	memcpy(r->subject, w, len);
+	r->subject[len] = '\0';
 }
 
 static bool parse_channel(struct line *l, struct policy_rule *r, const char *w)
 {
-	size_t len = strlen(w);
-	size_t name_len = len;
+	size_t len;
+	size_t dot = take_prefix(r, w, &len) && len > 0 ? 1 : 0;
 
-	if (!strcmp(w, "*")) {
-		r->prefix = true;
-		r->channel[0] = '\0';
+	if (r->prefix && len == 0) {
+		set_subject(r, w, 0);
 		return true;
 	}
-	if (len > 2 && !strcmp(w + len - 2, ".*")) {
-		r->prefix = true;
-		name_len = len - 2;
-		len -= 1; /* the dot is part of the prefix */
-	}
-	if (len > VMC_NAME_MAX || !vmc_name_valid(w, name_len))
+	if (len > VMC_NAME_MAX || !vmc_name_valid(w, len - dot))
 		return bad(l,
 			   "\"%.80s\": expected a channel name, a prefix "
 			   "ending in \".*\", or \"*\"",
 			   w);
-	memcpy(r->channel, w, len);
-	r->channel[len] = '\0';
+	set_subject(r, w, len);
 	return true;
+}
+
+static bool is_class(const char *w)
+{
+	return !strcmp(w, "@read") || !strcmp(w, "@control") ||
+	       !strcmp(w, "@full");
+}
+
+/* An interface is called like its channel; a method begins with a capital. */
+static bool is_method(const char *w, size_t len)
+{
+	const char *dot = memrchr(w, '.', len);
+	size_t at = dot ? (size_t)(dot - w) : 0;
+
+	if (at == 0 || at > VMC_NAME_MAX || !vmc_name_valid(w, at) ||
+	    len - at < 2 || w[at + 1] < 'A' || w[at + 1] > 'Z')
+		return false;
+	for (size_t i = at + 1; i < len; i++) {
+		if (!(w[i] >= 'A' && w[i] <= 'Z') &&
+		    !(w[i] >= 'a' && w[i] <= 'z') &&
+		    !(w[i] >= '0' && w[i] <= '9'))
+			return false;
+	}
+	return true;
+}
+
+static bool parse_method(struct line *l, struct policy_rule *r, const char *w)
+{
+	size_t len;
+	bool ok = is_class(w);
+
+	if (take_prefix(r, w, &len))
+		ok = len == 0 || vmc_name_valid(w, len - 1);
+	else if (!ok)
+		ok = is_method(w, len);
+	if (!ok || len > POLICY_SUBJECT_MAX)
+		return bad(l,
+			   "\"%.80s\": expected INTERFACE.METHOD, "
+			   "INTERFACE.*, @read, @control, @full or \"*\"",
+			   w);
+	set_subject(r, w, len);
+	return true;
+}
+
+static bool parse_subject(struct line *l, struct policy_rule *r, const char *w)
+{
+	return r->op == POLICY_CALL ? parse_method(l, r, w)
+				    : parse_channel(l, r, w);
 }
 
 /* Digits only: no sign, no space, no base prefix. (uid_t)-1 is no id. */
@@ -203,8 +270,9 @@ static bool parse_weight(struct line *l, struct policy_rule *r, const char *v)
 
 	if (r->weight)
 		return bad(l, "weight is given twice");
-	if (!r->allow)
-		return bad(l, "weight means nothing with deny; remove it");
+	if (!r->allow || r->op == POLICY_CALL)
+		return bad(l, "weight means nothing with deny or call; remove "
+			      "it");
 	if (!parse_number(v, POLICY_WEIGHT_MAX, &n) || n == 0)
 		return bad(l, "\"weight=%.40s\": expected 1..%u", v,
 			   POLICY_WEIGHT_MAX);
@@ -247,7 +315,7 @@ static bool parse_option(struct line *l, struct policy_rule *r, const char *w)
 
 static bool parse_words(struct line *l, struct policy_rule *r)
 {
-	if (!parse_op(l, r, l->word[0]) || !parse_channel(l, r, l->word[1]) ||
+	if (!parse_op(l, r, l->word[0]) || !parse_subject(l, r, l->word[1]) ||
 	    !parse_principal(l, r, l->word[2]) ||
 	    !parse_verdict(l, r, l->word[3]))
 		return false;
@@ -310,19 +378,35 @@ int policy_rule_print(const struct policy_rule *r, char *buf, size_t size)
 	if (r->allow && r->weight != POLICY_WEIGHT_DEFAULT)
 		snprintf(weight, sizeof(weight), " weight=%u", r->weight);
 	return snprintf(buf, size, "%s %s%s %s %s%s origin=%s\n",
-			r->op == POLICY_CONNECT ? "connect" : "listen",
-			r->channel, r->prefix ? "*" : "", who,
+			op_names[r->op], r->subject, r->prefix ? "*" : "", who,
 			r->allow ? "allow" : "deny", weight, r->origin);
 }
 
 static bool channel_matches(const struct policy_rule *r, const char *channel)
 {
 	if (!r->prefix)
-		return !strcmp(r->channel, channel);
-	if (!strncmp(r->channel, channel, strlen(r->channel)))
+		return !strcmp(r->subject, channel);
+	if (!strncmp(r->subject, channel, strlen(r->subject)))
 		return true;
-	return !strcmp(r->channel, RESERVED_PREFIX) &&
+	return !strcmp(r->subject, RESERVED_PREFIX) &&
 	       !strcmp(channel, VARLINK_SERVICE);
+}
+
+static bool method_matches(const struct policy_rule *r,
+			   const struct policy_question *q)
+{
+	if (r->subject[0] == '@')
+		return !strcmp(r->subject + 1, q->class);
+	if (r->prefix)
+		return !strncmp(r->subject, q->subject, strlen(r->subject));
+	return !strcmp(r->subject, q->subject);
+}
+
+static bool subject_matches(const struct policy_rule *r,
+			    const struct policy_question *q)
+{
+	return q->op == POLICY_CALL ? method_matches(r, q)
+				    : channel_matches(r, q->subject);
 }
 
 static bool in_group(const struct policy_caller *who, gid_t gid)
@@ -360,10 +444,10 @@ static bool principal_matches(const struct policy_rule *r,
 	return false;
 }
 
-bool policy_rule_matches(const struct policy_rule *r, enum policy_op op,
-			 const char *channel, const struct policy_caller *who,
+bool policy_rule_matches(const struct policy_rule *r,
+			 const struct policy_question *q,
 			 enum vmc_principal_kind this_side)
 {
-	return r->op == op && channel_matches(r, channel) &&
-	       principal_matches(r, who, this_side);
+	return r->op == q->op && subject_matches(r, q) &&
+	       principal_matches(r, q->who, this_side);
 }

@@ -23,9 +23,10 @@ struct policy_rule {
 	enum policy_who who;
 	uint32_t id; /* uid or gid, if who says so */
 	bool allow;
-	bool prefix; /* channel is a prefix, "" matches everything */
+	bool prefix; /* subject is a prefix, "" matches everything */
 	unsigned int weight;
-	char channel[VMC_NAME_MAX + 1];
+	/* A channel; of POLICY_CALL a method, or "@" and a class. */
+	char subject[POLICY_SUBJECT_MAX + 1];
 	char *origin; /* "FILE:LINE", owned */
 };
 
@@ -52,9 +53,17 @@ enum policy_line policy_rule_parse(struct policy_rule *ret, const char *line,
  * Return: bytes, as snprintf(). */
 int policy_rule_print(const struct policy_rule *r, char *buf, size_t size);
 
+/* What is to be done. */
+struct policy_question {
+	enum policy_op op;
+	const char *subject; /* a channel, or "INTERFACE.METHOD" */
+	const char *class;   /* of the method */
+	const struct policy_caller *who;
+};
+
 /* policy_rule_matches() - does the rule speak about this? */
-bool policy_rule_matches(const struct policy_rule *r, enum policy_op op,
-			 const char *channel, const struct policy_caller *who,
+bool policy_rule_matches(const struct policy_rule *r,
+			 const struct policy_question *q,
 			 enum vmc_principal_kind this_side);
 
 #endif /* BROKER_POLICY_RULE_H */

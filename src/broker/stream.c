@@ -491,9 +491,11 @@ void stream_ended(struct broker *b, struct stream *st, unsigned int reason,
 	ev.stream.bytes_in = st->delivered;
 	ev.stream.bytes_out = bytes_out;
 	ev.reason = (uint16_t)reason;
-	if (st->state == STREAM_AWAITED) {
+	if (st->follow) {
 		ev.stream.follow = true;
 		memcpy(ev.stream.token, st->token, TOKEN_LEN);
+		/* A call of Resume may wait for that. */
+		b->control_again = true;
 	}
 	status_add(b->status, &ev.stream);
 	if (was_open || st->state == STREAM_AWAITED)

@@ -24,7 +24,8 @@
 static bool is_on(const struct broker *b)
 {
 	return b->role == VMC_ROLE_HOST && b->link.fd >= 0 &&
-	       b->link.kind == BROKER_LINK_SOCKET && !b->frozen;
+	       b->link.kind == BROKER_LINK_SOCKET && !b->frozen &&
+	       !b->vm_stands;
 }
 
 static void on_timer(uv_timer_t *h)
@@ -76,12 +77,31 @@ void watchdog_proved(struct broker *b)
 	b->link.watch.revives = 0;
 }
 
-static bool has_unread(const struct broker *b)
+bool watchdog_unread(const struct broker *b)
 {
 	int n = 0;
 
 	/* If the kernel does not say, nothing is closed. */
 	return ioctl(b->link.fd, SIOCOUTQ, &n) < 0 || n > 0;
+}
+
+void watchdog_hurry(struct broker *b)
+{
+	enum watchdog_wait wait = b->link.watch.wait;
+
+	if (is_on(b) && wait != WATCHDOG_OFF)
+		begin(b, wait, FIRST_LOOK_MS);
+}
+
+void watchdog_resume(struct broker *b)
+{
+	struct vmc_session_stats s;
+
+	vmc_session_get_stats(b->session, &s);
+	if (s.state == VMC_SESSION_SYNC)
+		watchdog_answer(b);
+	else if (b->stalled)
+		watchdog_stalled(b);
 }
 
 static uint64_t doubled(uint64_t ms, uint64_t max)
@@ -119,7 +139,7 @@ uint64_t watchdog_look(struct broker *b, uint64_t now_us)
 
 	if (w->wait == WATCHDOG_OFF || !is_on(b))
 		return 0;
-	if (has_unread(b))
+	if (watchdog_unread(b))
 		return look_later(b);
 	w->unread_ms = UNREAD_MIN_MS;
 	if (w->wait == WATCHDOG_STALLED) {

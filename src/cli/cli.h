@@ -101,6 +101,16 @@ void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_vmc_error(int r);
 
 /**
+ * cli_call_error() - report the error reply of a service at the other side
+ * @text: its parameters, as JSON
+ *
+ * Return: the exit status: CLI_REFUSED if policy there does not allow it, else
+ * CLI_NO.
+ */
+int cli_call_error(const char *vm, const char *method, const char *error,
+		   const char *text);
+
+/**
  * cli_print_json() - one object as one line on stdout, flushed; consumes it
  * @object: NULL (json_pack() failed) is reported as an error
  *

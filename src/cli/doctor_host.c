@@ -116,15 +116,33 @@ static enum doctor_verdict check_state(struct doctor *d)
 		{"away", "the VM runs elsewhere; its streams have ended here"},
 	};
 	const char *life = ask_text(d->info, "life");
+	const char *qmp = ask_text(d->info, "qmp");
 
 	doctor_detail(d, "this vmchanneld does not say");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(rows[i].life, life) != 0)
 			continue;
-		doctor_detail(d, "%s: %s", life, rows[i].text);
+		doctor_detail(d, "%s: %s%s%s", life, rows[i].text,
+			      qmp[0] ? "; by QMP: " : "", cli_safe(qmp));
 		return i == 0 ? DOCTOR_GOOD : DOCTOR_SKIPPED;
 	}
 	return DOCTOR_SKIPPED;
+}
+
+/* Of a dbus-vmstate that is connected to nobody. */
+static const char *how_to_mend(const struct doctor *d)
+{
+	const char *qmp = ask_text(d->info, "qmp");
+
+	if (qmp[0] && strcmp(qmp, "waiting") != 0)
+		return "vmchanneld makes it anew by QMP as soon as no "
+		       "migration runs; if it stays so, its log says why not";
+	if (qmp[0])
+		return "vmchanneld makes it anew as soon as QEMU answers at "
+		       "its --qmp-events";
+	return "by QMP, object-del \"vmch0\" and object-add what 'vmchannel "
+	       "qemu-args' prints, which vmchanneld does by itself with "
+	       "--qmp-events";
 }
 
 static enum doctor_verdict check_migration(struct doctor *d)
@@ -137,11 +155,11 @@ static enum doctor_verdict check_migration(struct doctor *d)
 	}
 	/* No fault of a hop: streams move bytes, and so they are looked at. */
 	if (strcmp(vmstate, "lost") == 0) {
-		doctor_detail(d, "QEMU's migration would fail, and the VM go "
-				 "on here: what its dbus-vmstate was connected "
-				 "to has died; by QMP, object-del \"vmch0\" "
-				 "and object-add what 'vmchannel qemu-args' "
-				 "prints");
+		doctor_detail(d,
+			      "QEMU's migration would fail, and the VM go on "
+			      "here: what its dbus-vmstate was connected to "
+			      "has died; %s",
+			      how_to_mend(d));
 		return DOCTOR_SKIPPED;
 	}
 	doctor_detail(d, "streams would end: %s",

@@ -34,6 +34,7 @@ struct keeper_wish {
 	const char *vm;
 	const struct place *place;
 	const char *link;   /* socket that vmchanneld connects to */
+	const char *events; /* QMP socket for it alone, or NULL */
 	const char *uuid;   /* or NULL */
 	const char *config; /* --config, or NULL */
 	bool lifeline;      /* end with QEMU; else with the link */

@@ -76,6 +76,7 @@ static void daemon_words(struct words *w, const struct keep *k, int ready)
 	words_add(w, "vmchanneld");
 	add_option(w, "--dir", k->wish->place->root);
 	add_option(w, "--link", k->wish->link);
+	add_option(w, "--qmp-events", k->wish->events);
 	add_option(w, "--uuid", k->wish->uuid);
 	add_option(w, "--config", k->wish->config);
 	if (!k->wish->lifeline)
@@ -255,6 +256,7 @@ static void tidy(const struct keep *k)
 	remove_socket(p->link);
 	if (k->wish->lifeline) {
 		remove_socket(p->qmp);
+		remove_socket(p->events);
 		unlink(p->config);
 	}
 	remove_log(k);

@@ -43,9 +43,13 @@ int place_find(struct place *ret, const char *vm)
 		char *to;
 		const char *file;
 	} files[] = {
-		{ret->dir, NULL},           {ret->link, "link"},
-		{ret->qmp, "qmp"},          {ret->log, "log"},
-		{ret->config, "qemu.conf"}, {ret->state, "vmstate.sock"},
+		{ret->dir, NULL},
+		{ret->link, "link"},
+		{ret->qmp, "qmp"},
+		{ret->log, "log"},
+		{ret->config, "qemu.conf"},
+		{ret->state, "vmstate.sock"},
+		{ret->events, "qmp-events"},
 	};
 	int r;
 

@@ -9,7 +9,8 @@ struct place {
 	char root[VMPATH_MAX]; /* what vmchanneld gets as --dir */
 	char dir[VMPATH_MAX];
 	char link[VMPATH_MAX];
-	char qmp[VMPATH_MAX];
+	char qmp[VMPATH_MAX];    /* for people */
+	char events[VMPATH_MAX]; /* for vmchanneld alone */
 	char config[VMPATH_MAX]; /* for QEMU's -readconfig */
 	char log[VMPATH_MAX];
 	char state[VMPATH_MAX]; /* vmchanneld's socket for dbus-vmstate */

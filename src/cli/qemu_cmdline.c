@@ -195,7 +195,8 @@ static void read_chardev(struct qemu_cmdline *c, const char *value)
 
 	if (!qemu_opt_get(value, "backend", "id", id, sizeof(id)))
 		return;
-	if (strcmp(id, QEMU_LINK_ID) == 0 || strcmp(id, QEMU_QMP_ID) == 0)
+	if (strcmp(id, QEMU_LINK_ID) == 0 || strcmp(id, QEMU_QMP_ID) == 0 ||
+	    strcmp(id, QEMU_EVENTS_ID) == 0)
 		c->has_id = true;
 }
 

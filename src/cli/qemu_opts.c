@@ -11,9 +11,11 @@
  * A monitor by "-mon" or "-qmp" takes away the default one, with it the
  * escape keys of -nographic; a monitor out of a file does not.
  */
-const char qemu_mon_config[] = "[mon \"" QEMU_QMP_ID "\"]\n"
-			       "  mode = \"control\"\n"
-			       "  chardev = \"" QEMU_QMP_ID "\"\n";
+#define MONITOR(id)              \
+	"[mon \"" id "\"]\n"     \
+	"  mode = \"control\"\n" \
+	"  chardev = \"" id "\"\n"
+const char qemu_mon_config[] = MONITOR(QEMU_QMP_ID) MONITOR(QEMU_EVENTS_ID);
 
 /* First match wins. A machine of "" is the one that QEMU takes by default. */
 static const struct {
@@ -113,13 +115,23 @@ static void add_controller(struct words *w, const struct qemu_wish *wish)
 
 static void add_qmp(struct words *w, const struct qemu_wish *wish)
 {
-	add_socket(w, QEMU_QMP_ID, wish->qmp);
+	const struct {
+		const char *id, *path;
+	} monitors[] = {{QEMU_QMP_ID, wish->qmp},
+			{QEMU_EVENTS_ID, wish->events}};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!monitors[i].path)
+			continue;
+		add_socket(w, monitors[i].id, monitors[i].path);
+		if (wish->mon_config)
+			continue;
+		words_add(w, "-mon");
+		words_addf(w, "chardev=%s,mode=control", monitors[i].id);
+	}
 	if (wish->mon_config) {
 		words_add(w, "-readconfig");
 		words_add(w, wish->mon_config);
-	} else {
-		words_add(w, "-mon");
-		words_addf(w, "chardev=%s,mode=control", QEMU_QMP_ID);
 	}
 }
 
@@ -148,8 +160,7 @@ void qemu_opts_build(struct words *w, const struct qemu_wish *wish)
 	words_addf(w, "virtserialport,bus=%s.0,chardev=%s,name=%s,id=%s,nr=1",
 		   QEMU_CONTROLLER_ID, QEMU_LINK_ID, QEMU_PORT_NAME,
 		   QEMU_PORT_NAME);
-	if (wish->qmp)
-		add_qmp(w, wish);
+	add_qmp(w, wish);
 	if (wish->state) {
 		words_add(w, "-object");
 		qemu_state_object(w, wish->state);

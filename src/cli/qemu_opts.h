@@ -21,6 +21,7 @@
 #define QEMU_CONTROLLER_ID "vmchannel"
 #define QEMU_LINK_ID       "vmchannel-link"
 #define QEMU_QMP_ID        "vmchannel-qmp"
+#define QEMU_EVENTS_ID     "vmchannel-events"
 #define QEMU_STATE_ID      VMSTATE_OBJECT_ID
 
 /* Ports that may be plugged later, besides ours. */
@@ -52,11 +53,13 @@ struct qemu_wish {
 	unsigned int spare;
 	const char *link;       /* path of the chardev's socket */
 	const char *qmp;        /* path of a QMP socket to add, or NULL */
+	const char *events;     /* path of vmchanneld's own, or NULL */
 	const char *state;      /* path of the socket for dbus-vmstate, or NULL:
 				 * no state goes along in a migration */
 	const char *uuid;       /* to add, or NULL */
 	const char *mon_config; /* file for -readconfig that puts a monitor
-				 * on @qmp, or NULL: "-mon" */
+				 * on @qmp and on @events, or NULL: "-mon"
+				 */
 };
 
 /* qemu_opts_build() - append the options for @wish to @w */

@@ -180,6 +180,19 @@ static int loop(struct relay *r)
 	return status;
 }
 
+/* What came before an error came whole, and is for whoever reads stdout. */
+static void flush_stdout(struct relay *r)
+{
+	struct pollfd p = {.fd = r->down.to, .events = POLLOUT};
+
+	while (pump_wants_write(&r->down)) {
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return;
+		if (pump_write(&r->down) == PUMP_WRITE)
+			return;
+	}
+}
+
 /* The stream is over: is there something that it should have taken? Nobody
  * having typed anything is not that. */
 static bool has_left_over(const struct relay *r)
@@ -206,7 +219,9 @@ int relay_run(int stream, bool messages, struct relay_sum *ret)
 		status = loop(&r);
 	else
 		status = cli_error(CLI_FAILED, "out of memory");
-	if (status == CLI_OK && r.down.broken)
+	if (status != CLI_OK)
+		flush_stdout(&r);
+	else if (r.down.broken)
 		status = 128 + SIGPIPE;
 	ret->sent = r.up.written;
 	ret->left_over = status == CLI_OK && has_left_over(&r);

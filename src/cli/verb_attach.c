@@ -29,7 +29,7 @@
 #define LINK_STEP_MS  50
 #define LINK_WORD_MAX 16
 
-static const char *opt_qmp, *opt_config;
+static const char *opt_qmp, *opt_qmp_events, *opt_config;
 static unsigned int opt_ports = QEMU_SPARE_DEFAULT;
 static bool opt_wait, opt_no_daemon, opt_detach;
 
@@ -199,6 +199,10 @@ static void say_how(const struct attach *at)
 	quote_shell(stderr, at->place.root);
 	fputs(" --link ", stderr);
 	quote_shell(stderr, at->link);
+	if (opt_qmp_events) {
+		fputs(" --qmp-events ", stderr);
+		quote_shell(stderr, opt_qmp_events);
+	}
 	if (at->uuid[0] != '\0')
 		fprintf(stderr, " --uuid %s", at->uuid);
 	fprintf(stderr, " %s\n", at->vm);
@@ -210,6 +214,7 @@ static int serve(struct attach *at)
 		.vm = at->vm,
 		.place = &at->place,
 		.link = at->link,
+		.events = opt_qmp_events,
 		.uuid = at->uuid[0] != '\0' ? at->uuid : NULL,
 		.config = opt_config,
 	};
@@ -362,6 +367,10 @@ static const struct cli_option options[] = {
 	 .value = "SOCKET",
 	 .help = "QEMU's QMP socket (required)",
 	 .text = &opt_qmp},
+	{.name = "qmp-events",
+	 .value = "SOCKET",
+	 .help = "another QMP socket of it, for vmchanneld alone",
+	 .text = &opt_qmp_events},
 	{.name = "wait",
 	 .help = "until the guest's agent answers, at most 60 s",
 	 .flag = &opt_wait},

@@ -27,7 +27,7 @@ static int wait_reply(struct vmc_call *c, const char **text, const char **error)
 	return r;
 }
 
-static int print_replies(struct vmc_call *c)
+static int print_replies(struct vmc_call *c, const char *vm, const char *method)
 {
 	const char *text, *error;
 	int r;
@@ -37,9 +37,7 @@ static int print_replies(struct vmc_call *c)
 		if (r < 0)
 			return cli_vmc_error(r);
 		if (error)
-			return cli_error(CLI_NO, "%s %s", cli_safe(error),
-					 strcmp(text, "{}") ? cli_safe(text)
-							    : "");
+			return cli_call_error(vm, method, error, text);
 		cli_put_json(text);
 	} while (cli_flush() && r == 1);
 	return CLI_OK;
@@ -55,7 +53,7 @@ static int run(const struct cli_args *a)
 
 	if (r < 0)
 		return cli_vmc_error(r);
-	r = print_replies(c);
+	r = print_replies(c, a->v[0], a->v[1]);
 	vmc_call_free(c);
 	return r;
 }
@@ -80,7 +78,8 @@ const struct cli_verb verb_call = {
 	.summary = "call a varlink method of a service at the other side",
 	.help = "The channel is named like the interface. The reply's parameters "
 		"are printed\nas one line of JSON; an error reply goes to "
-		"stderr, with exit status 1.\n\n"
+		"stderr, with exit status 1, or 126\nif policy does not allow "
+		"it there.\n\n"
 		"example: vmchannel call web1 org.varlink.service.GetInfo\n"
 		"         vmchannel call web1 --local "
 		"org.vmchannel.Broker.List\n",

@@ -11,7 +11,7 @@
 
 static const char *opt_transport = "pci";
 static unsigned int opt_ports = QEMU_SPARE_DEFAULT;
-static bool opt_lines, opt_qmp, opt_incoming, opt_no_state;
+static bool opt_lines, opt_qmp, opt_qmp_events, opt_incoming, opt_no_state;
 
 static int print_list(const struct words *w)
 {
@@ -56,6 +56,7 @@ static int run(const struct cli_args *a)
 				 cli_safe(opt_transport));
 	wish.link = place.link;
 	wish.qmp = opt_qmp ? place.qmp : NULL;
+	wish.events = opt_qmp_events ? place.events : NULL;
 	wish.state = opt_no_state ? NULL : place.state;
 	qemu_opts_build(&w, &wish);
 	r = words_ok(&w) ? print_words(&w)
@@ -63,9 +64,12 @@ static int run(const struct cli_args *a)
 	words_done(&w);
 	if (r == CLI_OK)
 		cli_note("start before QEMU, it makes the directory: "
-			 "vmchanneld %s--dir %s %s",
+			 "vmchanneld %s%s%s%s--dir %s %s",
 			 opt_incoming ? "--incoming " : "",
-			 cli_safe(place.root), a->v[0]);
+			 opt_qmp_events ? "--qmp-events " : "",
+			 opt_qmp_events ? cli_safe(place.events) : "",
+			 opt_qmp_events ? " " : "", cli_safe(place.root),
+			 a->v[0]);
 	return r;
 }
 
@@ -90,6 +94,9 @@ static const struct cli_option options[] = {
 	{.name = "qmp",
 	 .help = "also a QMP socket, DIR/VM/qmp",
 	 .flag = &opt_qmp},
+	{.name = "qmp-events",
+	 .help = "also a QMP socket for vmchanneld alone, DIR/VM/qmp-events",
+	 .flag = &opt_qmp_events},
 	{.name = NULL},
 };
 

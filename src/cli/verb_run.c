@@ -113,9 +113,9 @@ static int check(const struct run *run)
 	if (run->cmdline.has_id)
 		return cli_error(CLI_FAILED,
 				 "the command line uses an id that is needed "
-				 "here: %s, %s, %s, %s or %s; rename it",
+				 "here: %s, %s, %s, %s, %s or %s; rename it",
 				 QEMU_CONTROLLER_ID, QEMU_LINK_ID, QEMU_QMP_ID,
-				 QEMU_PORT_NAME, QEMU_STATE_ID);
+				 QEMU_EVENTS_ID, QEMU_PORT_NAME, QEMU_STATE_ID);
 	return CLI_OK;
 }
 
@@ -173,6 +173,7 @@ static void qemu_words(struct words *w, const struct run *run)
 		.spare = opt_ports,
 		.link = run->place.link,
 		.qmp = run->place.qmp,
+		.events = run->place.events,
 		.mon_config = run->place.config,
 		.state = state_socket(run),
 		.uuid = run->cmdline.uuid[0] == '\0' ? run->uuid : NULL,
@@ -209,6 +210,7 @@ static int run_qemu(const struct run *run)
 		.vm = run->vm,
 		.place = &run->place,
 		.link = run->place.link,
+		.events = run->place.events,
 		.uuid = run->uuid,
 		.config = opt_config,
 		.lifeline = true,
@@ -271,9 +273,10 @@ const struct cli_verb verb_run = {
 	.help = "Starts vmchanneld, then becomes QEMU, with these options\n"
 		"added at the end: a virtio-serial controller with just the\n"
 		"queues and interrupts that are needed, the port\n"
-		"org.vmchannel.0, a QMP socket (DIR/VM/qmp), the object that\n"
-		"takes the state of streams along in a migration, and -uuid\n"
-		"if there is none. With -incoming, vmchanneld waits for that\n"
+		"org.vmchannel.0, a QMP socket (DIR/VM/qmp) and one for\n"
+		"vmchanneld alone (DIR/VM/qmp-events), the object that takes\n"
+		"the state of streams along in a migration, and -uuid if\n"
+		"there is none. With -incoming, vmchanneld waits for that\n"
 		"state. Terminal, signals and exit status are QEMU's\n"
 		"own. vmchanneld ends with QEMU, however that ends.\n"
 		"\n"

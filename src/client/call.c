@@ -6,10 +6,13 @@
 
 #include "client/error.h"
 #include "client/stream.h"
+#include "varlink/idl.h"
 
 struct vmc_call {
 	struct client_conn conn;
-	bool more, finished;
+	const struct idl_method *method; /* NULL: of an interface that is not
+					    ours, or not of the other side */
+	bool more, upgrade, finished;
 	char *text; /* of the last reply's parameters */
 	char error[VARLINK_METHOD_MAX + 1];
 };
@@ -76,9 +79,13 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 
 	if (r)
 		return r;
-	if (flags & ~(VMC_CALL_MORE | VMC_CALL_LOCAL))
+	if (flags & ~(VMC_CALL_MORE | VMC_CALL_LOCAL | VMC_CALL_UPGRADE))
 		return client_fail(EINVAL, "vmc_call_start: unknown flags 0x%x",
 				   flags);
+	if ((flags & VMC_CALL_UPGRADE) &&
+	    (flags & (VMC_CALL_MORE | VMC_CALL_LOCAL)))
+		return client_fail(EINVAL, "vmc_call_start: VMC_CALL_UPGRADE "
+					   "goes with no other flag");
 	r = parse_parameters(parameters, &p);
 	if (r)
 		return r;
@@ -89,12 +96,16 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 	}
 	c->conn.fd = c->conn.out = -1;
 	c->more = (flags & VMC_CALL_MORE) != 0;
+	c->upgrade = (flags & VMC_CALL_UPGRADE) != 0;
+	c->method = flags & VMC_CALL_LOCAL ? NULL : idl_method(method);
 	r = dial(c, vm, interface, flags, deadline);
 	if (r)
 		json_decref(p);
 	else
 		r = client_send_call(&c->conn, method, p,
-				     c->more ? CLIENT_MORE : CLIENT_PLAIN,
+				     c->more      ? CLIENT_MORE
+				     : c->upgrade ? CLIENT_UPGRADE
+						  : CLIENT_PLAIN,
 				     deadline);
 	if (r) {
 		vmc_call_free(c);
@@ -109,6 +120,33 @@ int vmc_call_fd(const struct vmc_call *c)
 	return c->conn.fd;
 }
 
+/*
+ * A guest's answer is what its interface says, or nobody sees it. What the
+ * interface does not have is of a newer version, unchecked, and left out; so
+ * are the parameters of an error that is not known.
+ */
+static int check_reply(const struct vmc_call *c, const struct varlink_msg *m)
+{
+	const struct idl_struct *type = &c->method->out;
+	char where[IDL_WHERE_MAX];
+
+	if (m->error[0] != '\0') {
+		const struct idl_named *e = idl_error(m->error);
+
+		type = e ? e->fields : NULL;
+	}
+	if (!type) {
+		json_object_clear(m->parameters);
+		return 0;
+	}
+	if (idl_check(type, m->parameters, IDL_DROP, where))
+		return 0;
+	return client_fail(EPROTO,
+			   "%s: the answer of %s is not what the interface "
+			   "says, at '%s'; is the guest's agent sound?",
+			   c->conn.vm, c->conn.channel, where);
+}
+
 int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 		   const char **ret_error, int timeout_ms)
 {
@@ -121,6 +159,11 @@ int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 	r = client_recv(&c->conn, &m, client_deadline(timeout_ms));
 	if (r)
 		return r;
+	r = c->method ? check_reply(c, &m) : 0;
+	if (r) {
+		varlink_msg_done(&m);
+		return r;
+	}
 	free(c->text);
 	c->text = json_dumps(m.parameters, JSON_COMPACT);
 	memcpy(c->error, m.error, sizeof(c->error));
@@ -138,6 +181,15 @@ int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 	if (ret_error)
 		*ret_error = c->error[0] ? c->error : NULL;
 	return continues ? 1 : 0;
+}
+
+int vmc_call_stream(struct vmc_call *c)
+{
+	if (!c->upgrade || !c->finished || c->error[0] != '\0' ||
+	    c->conn.fd < 0)
+		return client_fail(EINVAL, "vmc_call_stream: there is no "
+					   "stream: the call was not upgraded");
+	return client_release(&c->conn);
 }
 
 void vmc_call_free(struct vmc_call *c)

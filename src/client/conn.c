@@ -136,28 +136,45 @@ static int dial_error(const char *vm, const struct sockaddr_un *sa, int error)
 	}
 }
 
-int client_connect(struct client_conn *c, const struct sockaddr_un *sa,
-		   const char *vm, const char *channel, uint64_t deadline)
+int client_open(struct client_conn *c, const char *vm, const char *channel)
 {
-	static const struct timeval forever;
-	int fd, r, e;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return client_fail(errno, "%s: no socket: %s", vm,
 				   strerror(errno));
-	do {
-		set_connect_timeout(fd, deadline);
-		r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
-		e = errno;
-	} while (r && e == EINTR);
-	if (r) {
-		close(fd);
-		return dial_error(vm, sa, e);
-	}
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof(forever));
 	client_init(c, fd, vm, channel);
 	return 0;
+}
+
+int client_reach(struct client_conn *c, const struct sockaddr_un *sa,
+		 uint64_t deadline)
+{
+	static const struct timeval forever;
+	int r, e;
+
+	do {
+		set_connect_timeout(c->fd, deadline);
+		r = connect(c->fd, (const struct sockaddr *)sa, sizeof(*sa));
+		e = errno;
+	} while (r && e == EINTR);
+	if (r)
+		return dial_error(c->vm, sa, e);
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof(forever));
+	return 0;
+}
+
+int client_connect(struct client_conn *c, const struct sockaddr_un *sa,
+		   const char *vm, const char *channel, uint64_t deadline)
+{
+	int r = client_open(c, vm, channel);
+
+	if (r)
+		return r;
+	r = client_reach(c, sa, deadline);
+	if (r)
+		client_done(c);
+	return r;
 }
 
 int client_dial(struct client_conn *c, const char *vm, const char *channel,

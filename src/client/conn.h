@@ -62,7 +62,14 @@ int client_release(struct client_conn *c);
 int client_dial(struct client_conn *c, const char *vm, const char *channel,
 		uint64_t deadline);
 
-/* client_connect() - the same, to a socket that is known */
+/* client_open() - a socket that is not connected yet */
+int client_open(struct client_conn *c, const char *vm, const char *channel);
+
+/* client_reach() - connect that one; on failure it is still open */
+int client_reach(struct client_conn *c, const struct sockaddr_un *sa,
+		 uint64_t deadline);
+
+/* client_connect() - both */
 int client_connect(struct client_conn *c, const struct sockaddr_un *sa,
 		   const char *vm, const char *channel, uint64_t deadline);
 

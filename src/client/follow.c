@@ -37,12 +37,15 @@ static void set_busy(const struct follow *f)
 	atomic_store(&f->rec->busy, more && !f->out_broken);
 }
 
-/* The stream is over for a reason of ours. */
+/* The stream is over, and no broker need be asked why. */
 static void fail(struct follow *f, unsigned int reason)
 {
 	f->last.state = VMC_STREAM_ENDED;
 	f->last.reason = reason;
 	f->last.bytes_in = f->received;
+	/* In order: so all of it was taken. */
+	if (reason == VMC_REASON_OK)
+		f->last.bytes_out = f->up.sent;
 	f->over = f->failed = true;
 }
 
@@ -107,6 +110,13 @@ static bool is_watched(const struct follow *f)
 	return watch_is_open(&f->watch) && f->watch.said != WATCH_NOTHING;
 }
 
+/* Our way is closed. When theirs is, too, that looks like a broker that is
+ * gone, and need not be more than two ends in order. */
+static bool is_told_of_end(const struct follow *f)
+{
+	return (f->out_end || f->out_broken) && is_watched(f);
+}
+
 /* A broker that is gone, or knows nothing of the stream, may have gone with
  * the VM. One that says that it is open, while our connection has ended, is
  * not the one that we had. But a connection of which both ways were closed in
@@ -116,11 +126,11 @@ static enum verdict judge(struct follow *f)
 	bool gone = is_gone(f);
 
 	if (gone)
-		await_end(f, f->out_end ? 0 : FOLLOW_ASK_MS);
-	if (gone && f->watch.said == WATCH_ENDED) {
+		await_end(f, is_told_of_end(f) ? 0 : FOLLOW_ASK_MS);
+	if (f->watch.said == WATCH_ENDED) {
 		f->last.state = VMC_STREAM_ENDED;
 		f->last.reason = f->watch.reason;
-	} else if (gone && f->out_end && is_watched(f)) {
+	} else if (gone && is_told_of_end(f)) {
 		return GOES_ON;
 	} else if (ask_status(f)) {
 		return HAS_MOVED;
@@ -145,6 +155,12 @@ static bool all_here(const struct follow *f)
 	return f->fenced && f->received >= f->watch.delivered;
 }
 
+/* What its connection says is its end, and not what it says in any case. */
+static bool is_left(const struct follow *f)
+{
+	return is_gone(f) && !is_told_of_end(f);
+}
+
 static void stop_search(struct follow *f)
 {
 	search_free(f->search);
@@ -165,7 +181,7 @@ static void on_word(struct follow *f)
 		return;
 	/* Again fenced is another state that left. */
 	stop_search(f);
-	f->refused = 0;
+	f->refused = false;
 	f->fenced = f->watch.said == WATCH_FENCED;
 }
 
@@ -245,7 +261,7 @@ static void look(struct follow *f, const struct pollfd *p)
 		p = NULL;
 	if (!f->search) {
 		if (f->cut)
-			fail(f, f->refused ? f->refused : VMC_REASON_LIMIT);
+			fail(f, f->refused ? f->refusal : VMC_REASON_LIMIT);
 		return;
 	}
 	r = search_step(f->search, f, p, &a);
@@ -260,7 +276,7 @@ static void look(struct follow *f, const struct pollfd *p)
 		arrive(f, &a);
 	else if (f->cut &&
 		 (f->refused || client_deadline(0) >= f->cut_until_us))
-		fail(f, f->refused ? f->refused : VMC_REASON_TIMEOUT);
+		fail(f, f->refused ? f->refusal : VMC_REASON_TIMEOUT);
 }
 
 static void on_verdict(struct follow *f, enum verdict v)
@@ -332,7 +348,7 @@ static void check_hup(struct follow *f)
  * while its state has left leaves the stream to whoever has that. */
 static void at_end(struct follow *f)
 {
-	if (f->fenced && is_gone(f)) {
+	if (f->fenced && is_left(f)) {
 		await_end(f, FOLLOW_ASK_MS);
 		if (f->fenced) {
 			cut(f);
@@ -476,6 +492,20 @@ static short flag(bool want, short events)
 	return (short)(want ? events : 0);
 }
 
+/* Is an end of both ways a sign? Two that we closed ourselves are none. */
+static bool tells_by_hup(const struct follow *f)
+{
+	return f->in_eof && !(f->app_deaf && f->out_end) &&
+	       !(f->in_end && is_told_of_end(f));
+}
+
+/* Its end is there, and not to be read before it is known whether that is for
+ * us: poll() would say it for ever. */
+static bool is_idle(const struct follow *f)
+{
+	return all_here(f) && f->hup && !is_left(f);
+}
+
 /* From and to the broker. */
 static void fill_broker(const struct follow *f, struct pollfd p[N_POLL])
 {
@@ -483,13 +513,12 @@ static void fill_broker(const struct follow *f, struct pollfd p[N_POLL])
 		    (f->fenced && f->down_cap < FOLLOW_DOWN_MAX);
 	bool unsent = f->up.sent < f->up.end && !f->out_broken && !f->out_end &&
 		      !f->fenced;
-	/* Two ways that we closed ourselves are no sign of the broker's. */
-	bool watch = f->in_eof && !(f->app_deaf && f->out_end) &&
-		     !(f->in_end && f->out_end && is_watched(f));
+	bool idle = is_idle(f);
+	bool watch = tells_by_hup(f) || (idle && !is_told_of_end(f));
 
 	if (f->cut)
 		return;
-	if (!f->in_eof)
+	if (!f->in_eof && !idle)
 		p[IN] = (struct pollfd){f->conn.fd,
 					flag(room && !all_here(f), POLLIN), 0};
 	if (watch || unsent)
@@ -518,6 +547,16 @@ static bool program_is_gone(const struct follow *f)
 	       !is_still(f);
 }
 
+/* Is it only what was sent that still has to be taken? A broker that has
+ * closed as well says how it ended: what it never took is not in the socket any
+ * more, either. An end that is there is read and asked about first. */
+static bool waits_to_empty(const struct follow *f)
+{
+	if (!program_is_gone(f) || (f->in_eof && !f->app_deaf))
+		return false;
+	return !(f->out_broken && !f->in_eof && f->hup);
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -533,8 +572,10 @@ static int wait_ms(const struct follow *f)
 		due = earlier(due, search_due(f->search));
 	if (f->cut)
 		due = earlier(due, f->cut_until_us);
-	if (program_is_gone(f))
-		due = earlier(due, client_deadline(EMPTY_STEP_MS));
+	if (waits_to_empty(f))
+		due = earlier(due, f->conn.out == f->conn.fd
+					   ? client_deadline(EMPTY_STEP_MS)
+					   : f->give_up_us);
 	if (due == CLIENT_NEVER)
 		return -1;
 	return due <= now ? 0 : (int)((due - now + 999u) / 1000u);
@@ -562,16 +603,9 @@ static void check_gone(struct follow *f)
 {
 	int left = 0;
 
-	if (!program_is_gone(f))
-		return;
-	/* A broker that has closed as well says how it ended: what it never
-	 * took is not in the socket any more, either. */
-	if (f->in_eof && !f->app_deaf)
-		return;
-	if (f->out_broken && !f->in_eof)
+	if (program_is_gone(f) && f->out_broken && !f->in_eof)
 		check_hup(f);
-	/* Its end is still to be read, and then to be asked about. */
-	if (f->out_broken && !f->in_eof && f->hup)
+	if (!waits_to_empty(f))
 		return;
 	if (f->conn.out == f->conn.fd) {
 		if (ioctl(f->conn.out, SIOCOUTQ, &left) || left == 0)
@@ -587,8 +621,8 @@ static void check_gone(struct follow *f)
 static void hear_watch(struct follow *f, const struct pollfd *p)
 {
 	if (p->fd >= 0 && p->revents) {
-		if (watch_read(f, 0))
-			on_word(f);
+		/* All of it: what was told before an end is heard before. */
+		await_end(f, 0);
 		/* There was no other sign to wait for. */
 		if (f->watch.said == WATCH_ENDED && f->in_eof && !f->cut)
 			at_end(f);
@@ -605,8 +639,7 @@ static void hear_broker(struct follow *f, const struct pollfd p[N_POLL])
 		f->hup = true;
 	if (p[IN].revents)
 		read_broker(f);
-	else if (f->in_eof && !(f->app_deaf && f->out_end) &&
-		 p[OUT].revents & (POLLHUP | POLLERR)) {
+	else if (tells_by_hup(f) && p[OUT].revents & (POLLHUP | POLLERR)) {
 		f->hup = true;
 		at_end(f);
 	}

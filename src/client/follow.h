@@ -75,6 +75,8 @@ struct follow_watch {
 	uint64_t delivered; /* FENCED: R will be that */
 	char save[REPLY_TOKEN_SIZE];
 	unsigned int reason; /* ENDED */
+	struct place_socket
+		socket; /* where it was asked; unless by a command */
 };
 
 struct search;
@@ -92,7 +94,8 @@ struct follow {
 	struct follow_watch watch;
 	struct search *search; /* NULL: not looking */
 	bool fenced, cut;
-	unsigned int refused;  /* since the fence: a final refusal; 0: none */
+	bool refused;          /* since the fence, for good: */
+	unsigned int refusal;  /* why; OK: it had nothing left to do there */
 	uint64_t cut_until_us; /* then it is given up */
 
 	/* The program's end. */
@@ -147,6 +150,8 @@ void watch_end(struct follow *f);
 bool watch_is_open(const struct follow_watch *w);
 /* watch_due() - when to begin (again); CLIENT_NEVER */
 uint64_t watch_due(const struct follow_watch *w);
+/* watch_is_at() - it is open, and to ask at @p would be to ask there again */
+bool watch_is_at(const struct follow *f, const struct place *p);
 /* watch_read() - one reply. Return: is there news? */
 bool watch_read(struct follow *f, uint64_t deadline);
 
@@ -157,7 +162,7 @@ bool watch_read(struct follow *f, uint64_t deadline);
 struct search *search_new(void);
 /* search_free() - hang up wherever it waits; NULL is allowed */
 void search_free(struct search *s);
-/* search_due() - when to do something unasked */
+/* search_due() - when to do something unasked, as of the last step */
 uint64_t search_due(const struct search *s);
 /* search_fill() - what to wait for. Return: how many of FOLLOW_TRIES */
 unsigned int search_fill(const struct search *s, struct pollfd *p);
@@ -165,7 +170,7 @@ unsigned int search_fill(const struct search *s, struct pollfd *p);
 enum search_result {
 	SEARCH_GOES_ON,
 	SEARCH_FOUND,   /* f->conn, f->child and f->at are of the new place */
-	SEARCH_REFUSED, /* f->refused says why, for good */
+	SEARCH_REFUSED, /* f->refusal says why, for good */
 };
 
 /**

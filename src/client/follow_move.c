@@ -15,6 +15,7 @@ struct attempt {
 	struct client_conn conn;
 	pid_t child;
 	bool waiting;     /* a call is out */
+	bool watched;     /* that broker tells us all it knows as it is */
 	int again_ms;     /* after the next failure */
 	uint64_t next_us; /* else: when to try (again) */
 };
@@ -135,15 +136,15 @@ static bool read_answer(const json_t *o, struct follow_answer *ret)
 
 /* Some refusals are final; others may be of a place that is not the one, or
  * not yet, or that the VM has left again. */
-static unsigned int refusal(const struct varlink_msg *m)
+static bool is_final(const struct varlink_msg *m, unsigned int *ret)
 {
-	unsigned int reason = 0;
-
 	if (strcmp(m->error, BROKER "Denied") == 0)
-		reason = VMC_REASON_DENIED;
+		*ret = VMC_REASON_DENIED;
 	else if (strcmp(m->error, BROKER "Refused") == 0)
-		reason = fields_reason(fields_text(m->parameters, "reason"));
-	return reason == VMC_REASON_MIGRATED ? 0 : reason;
+		*ret = fields_reason(fields_text(m->parameters, "reason"));
+	else
+		return false;
+	return *ret != VMC_REASON_MIGRATED;
 }
 
 static enum search_result take_reply(const struct search *s, struct attempt *a,
@@ -160,17 +161,24 @@ static enum search_result take_reply(const struct search *s, struct attempt *a,
 		stop(s, a);
 		return SEARCH_GOES_ON;
 	}
-	if (m.error[0] != '\0')
-		f->refused = refusal(&m);
-	else if (read_answer(m.parameters, ret))
+	if (m.error[0] != '\0') {
+		f->refused = is_final(&m, &f->refusal);
+	} else if (read_answer(m.parameters, ret)) {
 		result = SEARCH_FOUND;
-	else /* it has the stream, and cannot be talked with */
-		f->refused = VMC_REASON_PROTOCOL;
+	} else { /* it has the stream, and cannot be talked with */
+		f->refused = true;
+		f->refusal = VMC_REASON_PROTOCOL;
+	}
 	varlink_msg_done(&m);
 	if (result == SEARCH_FOUND)
 		return result;
 	stop(s, a);
 	return f->refused ? SEARCH_REFUSED : SEARCH_GOES_ON;
+}
+
+static bool is_idle(const struct attempt *a)
+{
+	return !a->waiting && !a->watched && a->place.text[0] != '\0';
 }
 
 uint64_t search_due(const struct search *s)
@@ -181,7 +189,7 @@ uint64_t search_due(const struct search *s)
 	for (unsigned int i = 0; i < FOLLOW_TRIES; i++) {
 		const struct attempt *a = &s->v[i];
 
-		if (!a->waiting && a->place.text[0] != '\0' && a->next_us < due)
+		if (is_idle(a) && a->next_us < due)
 			due = a->next_us;
 	}
 	return due;
@@ -202,8 +210,8 @@ static void begin_due(struct search *s, const struct follow *f)
 	for (unsigned int i = 0; i < FOLLOW_TRIES; i++) {
 		struct attempt *a = &s->v[i];
 
-		if (!a->waiting && a->place.text[0] != '\0' &&
-		    a->next_us <= now)
+		a->watched = watch_is_at(f, &a->place);
+		if (is_idle(a) && a->next_us <= now)
 			begin(s, a, f);
 	}
 }

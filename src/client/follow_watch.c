@@ -43,13 +43,29 @@ static void later(struct follow_watch *w)
 		w->again_ms = AGAIN_MAX_MS;
 }
 
+bool watch_is_at(const struct follow *f, const struct place *p)
+{
+	const struct follow_watch *w = &f->watch;
+	struct place_socket s;
+
+	if (!watch_is_open(w))
+		return false;
+	if (p->via || f->at.via)
+		return p->via && f->at.via && strcmp(p->text, f->at.text) == 0;
+	return place_socket(p, f->vm, &s) && s.dev == w->socket.dev &&
+	       s.ino == w->socket.ino;
+}
+
 void watch_begin(struct follow *f)
 {
 	uint64_t deadline = client_deadline(FOLLOW_TRY_MS);
 	struct follow_watch *w = &f->watch;
-	int r = followed_dial(f->rec, &w->conn, &f->at, f->channel, deadline,
-			      &w->child);
+	int r;
 
+	w->socket = (struct place_socket){0};
+	place_socket(&f->at, f->vm, &w->socket);
+	r = followed_dial(f->rec, &w->conn, &f->at, f->channel, deadline,
+			  &w->child);
 	if (r) {
 		client_init(&w->conn, -1, "", NULL);
 	} else {
@@ -89,12 +105,19 @@ static bool take(struct follow_watch *w, const json_t *o)
 	return true;
 }
 
-/* An older broker, or a guest's, does not know the call at all. */
-static void refused(struct follow_watch *w, const char *error)
+/* An older broker, or a guest's, does not know the call at all. One that knows
+ * how the stream ended says so. Return: is it that? */
+static bool refused(struct follow_watch *w, const struct varlink_msg *m)
 {
-	const char *name = strrchr(error, '.');
+	const char *name = strrchr(m->error, '.');
 
 	w->never = name && strcmp(name, ".MethodNotFound") == 0;
+	if (strcmp(m->error, BROKER "Refused") != 0)
+		return false;
+	w->said = WATCH_ENDED;
+	w->reason = fields_reason(fields_text(m->parameters, "reason"));
+	w->never = true;
+	return true;
 }
 
 bool watch_read(struct follow *f, uint64_t deadline)
@@ -108,7 +131,7 @@ bool watch_read(struct follow *f, uint64_t deadline)
 		return false;
 	if (r == 0) {
 		if (m.error[0] != '\0')
-			refused(w, m.error);
+			news = refused(w, &m);
 		else
 			news = take(w, m.parameters);
 		varlink_msg_done(&m);

@@ -93,15 +93,26 @@ int followed_dial(struct followed *r, struct client_conn *c,
 		  const struct place *p, const char *channel, uint64_t deadline,
 		  pid_t *ret_child)
 {
-	int result;
+	struct sockaddr_un sa;
+	int result = place_address(p, r->vm, &sa);
 
+	if (result)
+		return result;
 	pthread_mutex_lock(&lock);
-	result = place_dial(c, p, r->vm, channel, deadline, ret_child);
+	result = place_open(c, p, r->vm, channel, ret_child);
 	if (result == 0) {
 		r->watch_fd = c->fd;
 		r->watch_out = c->out;
 	}
 	pthread_mutex_unlock(&lock);
+	if (result)
+		return result;
+	/* A broker that is slow must not hold up the program's fork(). */
+	result = place_reach(c, p, &sa, deadline);
+	if (result) {
+		followed_unwatch(r);
+		client_done(c);
+	}
 	return result;
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/child_signals.h"
 #include "client/error.h"
 #include "client/vmpath.h"
 
@@ -155,18 +156,16 @@ static bool is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-static int dial_directory(struct client_conn *c, const char *dir,
-			  const char *vm, const char *channel,
-			  uint64_t deadline)
+static int find_in_directory(const char *dir, const char *vm,
+			     struct sockaddr_un *ret)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	const size_t size = sizeof(sa.sun_path);
+	const size_t size = sizeof(ret->sun_path);
 
-	if ((vmpath_join(sa.sun_path, size, dir, "control", NULL) &&
-	     is_socket(sa.sun_path)) ||
-	    (vmpath_join(sa.sun_path, size, dir, vm, "control") &&
-	     is_socket(sa.sun_path)))
-		return client_connect(c, &sa, vm, channel, deadline);
+	if ((vmpath_join(ret->sun_path, size, dir, "control", NULL) &&
+	     is_socket(ret->sun_path)) ||
+	    (vmpath_join(ret->sun_path, size, dir, vm, "control") &&
+	     is_socket(ret->sun_path)))
+		return 0;
 	return client_fail(ENOENT,
 			   "%s: there is no socket 'control' in %s, nor "
 			   "in its %s; does vmchanneld run there?",
@@ -174,25 +173,6 @@ static int dial_directory(struct client_conn *c, const char *dir,
 }
 
 /* ---- a command ---------------------------------------------------------- */
-
-/* The thread that spawns has every signal blocked; the program may ignore
- * SIGPIPE. */
-static int set_signals(posix_spawnattr_t *attr)
-{
-	sigset_t none, defaults;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	r = posix_spawnattr_setsigmask(attr, &none);
-	if (!r)
-		r = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!r)
-		r = posix_spawnattr_setflags(
-			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	return r;
-}
 
 static int spawn_shell(pid_t *ret, const char *command, int in, int out)
 {
@@ -206,7 +186,7 @@ static int spawn_shell(pid_t *ret, const char *command, int in, int out)
 	memcpy(text, command, strlen(command) + 1);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
-	r = set_signals(&attr);
+	r = child_signals(&attr);
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(&actions, in,
 						     STDIN_FILENO);
@@ -282,13 +262,57 @@ void place_end(struct client_conn *c, pid_t child, bool now)
 		;
 }
 
-int place_dial(struct client_conn *c, const struct place *p, const char *vm,
-	       const char *channel, uint64_t deadline, pid_t *ret_child)
+int place_address(const struct place *p, const char *vm,
+		  struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (p->via)
+		return 0;
+	if (p->text[0] == '/')
+		return find_in_directory(p->text, vm, ret);
+	return vmpath_find_socket(p->text, "control", ret);
+}
+
+bool place_socket(const struct place *p, const char *vm,
+		  struct place_socket *ret)
+{
+	struct sockaddr_un sa;
+	struct stat st;
+
+	if (p->via || place_address(p, vm, &sa) || stat(sa.sun_path, &st))
+		return false;
+	*ret = (struct place_socket){st.st_dev, st.st_ino};
+	return true;
+}
+
+int place_open(struct client_conn *c, const struct place *p, const char *vm,
+	       const char *channel, pid_t *ret_child)
 {
 	*ret_child = 0;
 	if (p->via)
 		return dial_command(c, p->text, vm, channel, ret_child);
-	if (p->text[0] == '/')
-		return dial_directory(c, p->text, vm, channel, deadline);
-	return client_dial(c, p->text, channel, deadline);
+	return client_open(c, p->text[0] == '/' ? vm : p->text, channel);
+}
+
+int place_reach(struct client_conn *c, const struct place *p,
+		const struct sockaddr_un *sa, uint64_t deadline)
+{
+	return p->via ? 0 : client_reach(c, sa, deadline);
+}
+
+int place_dial(struct client_conn *c, const struct place *p, const char *vm,
+	       const char *channel, uint64_t deadline, pid_t *ret_child)
+{
+	struct sockaddr_un sa;
+	int r = place_address(p, vm, &sa);
+
+	*ret_child = 0;
+	if (!r)
+		r = place_open(c, p, vm, channel, ret_child);
+	if (r)
+		return r;
+	r = place_reach(c, p, &sa, deadline);
+	if (r)
+		client_done(c);
+	return r;
 }

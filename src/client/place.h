@@ -9,6 +9,8 @@
 #ifndef CLIENT_PLACE_H
 #define CLIENT_PLACE_H
 
+#include <sys/types.h>
+
 #include "client/conn.h"
 
 /* Each is asked at the same time, and costs a descriptor or a process. */
@@ -33,14 +35,38 @@ int place_init(struct place *ret, const char *text, bool via);
 void place_list_of(const char *vm, struct place_list *ret);
 
 /**
- * place_dial() - client_connect() to the broker of @vm there
- * @vm:        name of the VM where the stream came from
- * @ret_child: process of the command, for place_end(); 0 if there is none
+ * place_address() - address of the broker of @vm there; of a command there is
+ * none
+ * @vm: name of the VM where the stream came from
  *
  * A directory is that of the VM, or the one above.
  */
+int place_address(const struct place *p, const char *vm,
+		  struct sockaddr_un *ret);
+
+/* place_open() - what will carry the connection; nothing is waited for
+ * @ret_child: process of the command, for place_end(); 0 if there is none */
+int place_open(struct client_conn *c, const struct place *p, const char *vm,
+	       const char *channel, pid_t *ret_child);
+
+/* place_reach() - connect it; on failure it is still open
+ * @sa: what place_address() said */
+int place_reach(struct client_conn *c, const struct place *p,
+		const struct sockaddr_un *sa, uint64_t deadline);
+
+/* place_dial() - all three; nothing is open on failure */
 int place_dial(struct client_conn *c, const struct place *p, const char *vm,
 	       const char *channel, uint64_t deadline, pid_t *ret_child);
+
+/* Which socket is in a directory, whatever it is called. */
+struct place_socket {
+	dev_t dev;
+	ino_t ino;
+};
+
+/* place_socket() - where @p leads now; false: nowhere, or to a command */
+bool place_socket(const struct place *p, const char *vm,
+		  struct place_socket *ret);
 
 /* place_end() - client_done() and no process stays behind; @child may be 0
  * @now: do not give it the time to end by itself */

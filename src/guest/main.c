@@ -17,6 +17,8 @@
 #include "broker/log.h"
 #include "broker/service_spawn.h"
 #include "guest/notify.h"
+#include "guest/operations.h"
+#include "guest/ops_main.h"
 #include "guest/options.h"
 #include "guest/port.h"
 #include "guest/privileges.h"
@@ -32,6 +34,7 @@ struct agent {
 	struct options opt;
 	struct broker *broker;
 	struct port port;
+	struct operations operations;
 	uv_signal_t signals[4];
 	char path[PATH_MAX];
 	int fds[3]; /* lock, control, connect */
@@ -78,6 +81,7 @@ static void reload(struct agent *a)
 	broker_set_policy(a->broker, s.policy);
 	broker_set_services(a->broker, s.services);
 	broker_reloaded(a->broker, NULL);
+	operations_reload(&a->operations);
 	log_info("ev=reload");
 }
 
@@ -98,6 +102,7 @@ static const struct broker_ops ops = {
 static void stop(struct agent *a)
 {
 	notify_manager("STOPPING=1");
+	operations_stop(&a->operations);
 	broker_stop(a->broker);
 	broker_free(a->broker);
 	a->broker = NULL;
@@ -106,10 +111,13 @@ static void stop(struct agent *a)
 		uv_close((uv_handle_t *)&a->signals[i], NULL);
 }
 
-static void reap(void)
+static void reap(struct agent *a)
 {
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		operations_ended(&a->operations, pid, status);
 }
 
 static void on_signal(uv_signal_t *h, int number)
@@ -117,7 +125,7 @@ static void on_signal(uv_signal_t *h, int number)
 	struct agent *a = h->data;
 
 	if (number == SIGCHLD)
-		reap();
+		reap(a);
 	else if (number == SIGHUP)
 		reload(a);
 	else if (a->broker)
@@ -254,6 +262,8 @@ int main(int argc, char **argv)
 	r = options_parse(&a.opt, argc, argv);
 	if (r >= 0)
 		return r;
+	if (a.opt.operations)
+		return ops_main(&a.opt);
 	if (a.opt.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	run_in_batches();
@@ -261,6 +271,7 @@ int main(int argc, char **argv)
 	uv_loop_init(&a.loop);
 	if (start(&a) < 0)
 		return EXIT_FAILURE;
+	operations_start(&a.operations, &a.loop, &a.opt);
 	notify_manager("READY=1");
 	broker_run(a.broker); /* until a signal frees it */
 	uv_run(&a.loop, UV_RUN_DEFAULT);

@@ -18,6 +18,10 @@ static const char help[] =
 	"  --dir DIR       keep the sockets in DIR/host/ (/run/vmchannel)\n"
 	"  --config DIR    read DIR/policy.d and DIR/services.d only\n"
 	"                  (/etc/vmchannel, then /etc/vmchannel/host)\n"
+	"  --no-operations do not offer the guest's operations (power, sessions,\n"
+	"                  files, ...) to the host\n"
+	"  --operations    be the process that offers them (the agent starts it\n"
+	"                  itself)\n"
 	"  --foreground    accepted; it always stays in the foreground\n"
 	"  --debug         say more\n"
 	"  --version       print the version\n"
@@ -34,6 +38,8 @@ enum {
 	OPT_DEVICE,
 	OPT_DIR,
 	OPT_CONFIG,
+	OPT_OPERATIONS,
+	OPT_NO_OPERATIONS,
 	OPT_FOREGROUND,
 	OPT_DEBUG,
 	OPT_VERSION,
@@ -45,6 +51,8 @@ static const struct option table[] = {
 	{"device", required_argument, NULL, OPT_DEVICE},
 	{"dir", required_argument, NULL, OPT_DIR},
 	{"config", required_argument, NULL, OPT_CONFIG},
+	{"operations", no_argument, NULL, OPT_OPERATIONS},
+	{"no-operations", no_argument, NULL, OPT_NO_OPERATIONS},
 	{"foreground", no_argument, NULL, OPT_FOREGROUND},
 	{"debug", no_argument, NULL, OPT_DEBUG},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -76,6 +84,12 @@ int options_parse(struct options *ret, int argc, char **argv)
 			break;
 		case OPT_CONFIG:
 			ret->config = optarg;
+			break;
+		case OPT_OPERATIONS:
+			ret->operations = true;
+			break;
+		case OPT_NO_OPERATIONS:
+			ret->no_operations = true;
 			break;
 		case OPT_FOREGROUND:
 			break;

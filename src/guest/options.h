@@ -10,9 +10,11 @@
 struct options {
 	const char *port;
 	const char *device;
-	const char *dir;
-	const char *config;
+	char *dir;
+	char *config;
 	bool debug;
+	bool operations;    /* be the operations process */
+	bool no_operations; /* start none */
 };
 
 #define EXIT_USAGE 2

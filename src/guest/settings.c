@@ -46,6 +46,16 @@ static bool any_user(const struct services *s)
 	return false;
 }
 
+int settings_load_policy(struct policy **ret, const char *dir, char *ret_err,
+			 size_t err_size)
+{
+	struct folders f;
+
+	find_folders(&f, dir, "policy.d");
+	return policy_load(ret, VMC_PRINCIPAL_GUEST, f.list,
+			   group_resolve_files, ret_err, err_size);
+}
+
 int settings_load(struct settings *ret, const char *dir, char *ret_err,
 		  size_t err_size)
 {
@@ -53,9 +63,7 @@ int settings_load(struct settings *ret, const char *dir, char *ret_err,
 	struct folders f;
 	int r;
 
-	find_folders(&f, dir, "policy.d");
-	r = policy_load(&s.policy, VMC_PRINCIPAL_GUEST, f.list,
-			group_resolve_files, ret_err, err_size);
+	r = settings_load_policy(&s.policy, dir, ret_err, err_size);
 	if (r < 0)
 		return r;
 	s.services = calloc(1, sizeof(*s.services));

@@ -31,4 +31,8 @@ int settings_load(struct settings *ret, const char *dir, char *ret_err,
 		  size_t err_size);
 void settings_done(struct settings *s);
 
+/* settings_load_policy() - the same of policy.d alone */
+int settings_load_policy(struct policy **ret, const char *dir, char *ret_err,
+			 size_t err_size);
+
 #endif /* GUEST_SETTINGS_H */

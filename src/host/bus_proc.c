@@ -16,6 +16,7 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "host/bus_ipc.h"
+#include "host/qemu_group.h"
 #include "host/spawn.h"
 #include "host/supervisor.h"
 
@@ -33,6 +34,13 @@ void bus_listen(struct supervisor *s)
 		log_warning("ev=no-vmstate socket=\"%s/" VMSTATE_SOCKET
 			    "\" error=\"%s\"",
 			    s->dir, strerror(-fd));
+}
+
+int bus_admit(const struct supervisor *s)
+{
+	if (!s->opt->qemu_group || s->bus_listener < 0)
+		return 0;
+	return qemu_group_admit(s->dir, VMSTATE_SOCKET, s->qemu_gid);
 }
 
 static void make_args(const struct options *o, const char **argv)
@@ -157,11 +165,16 @@ void bus_join(struct supervisor *s)
 	close(sv[1]);
 }
 
+void bus_path(const struct supervisor *s, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/" VMSTATE_SOCKET, s->dir);
+}
+
 void bus_died(struct supervisor *s, int wait_status)
 {
 	uint64_t now = supervisor_now_ms();
 
-	/* QEMU does not connect by itself. */
+	/* QEMU does not connect by itself; see qmp_mend(). */
 	log_error("ev=bus-died status=0x%x migration=fails-until-object-add",
 		  (unsigned int)wait_status);
 	s->bus_lost = true;
@@ -170,6 +183,7 @@ void bus_died(struct supervisor *s, int wait_status)
 		s->bus_restart_ms = now + RESTART_PAUSE_MS;
 	forget(s);
 	bus_tell(s);
+	qmp_mend(s);
 }
 
 bool bus_is_awaited(const struct supervisor *s)
@@ -191,6 +205,6 @@ void bus_end(struct supervisor *s)
 		return;
 	close(s->bus_listener);
 	s->bus_listener = -1;
-	snprintf(path, sizeof(path), "%s/" VMSTATE_SOCKET, s->dir);
+	bus_path(s, path, sizeof(path));
 	unlink(path);
 }

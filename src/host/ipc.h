@@ -37,7 +37,8 @@ enum ipc_type {
 	IPC_UPGRADE_FAILED, /* text: answers an UPGRADE */
 	IPC_CLAIMED,        /* answers CLAIM; value: 0 or -errno */
 	/* worker to supervisor */
-	IPC_READY,      /* in the sandbox; configuration is wanted */
+	IPC_READY,      /* in the sandbox; configuration is wanted. Of the
+			 * QMP process: QEMU answers */
 	IPC_LINK_ENDED, /* value: enum broker_link_end; error */
 	IPC_START,      /* request, name, caller, stream */
 	IPC_RELOAD,     /* an owner's program asks for it */
@@ -53,7 +54,24 @@ enum ipc_type {
 	IPC_LIFE, /* value: enum life, from now on */
 	/* supervisor to worker */
 	IPC_VMSTATE, /* value: enum ipc_vmstate, while there is no IPC_BUS */
+	/* QMP process to supervisor, supervisor to worker */
+	IPC_VM, /* value: enum ipc_vm; a hint, however often */
+	/* supervisor to QMP process */
+	IPC_LOOK, /* what is the VM doing? answered by IPC_VM */
+	IPC_MEND, /* text: path for a new dbus-vmstate object */
+	/* QMP process to supervisor */
+	IPC_MENDED, /* answers MEND; value: 0 or -errno */
 	IPC_TYPE_NUM
+};
+
+/* What QMP says of the VM. */
+enum ipc_vm {
+	IPC_VM_OFF,     /* there is no QMP for us */
+	IPC_VM_WAITING, /* it does not answer yet, or any more */
+	IPC_VM_RUNNING, /* also: it has just begun to */
+	IPC_VM_STOPPED,
+	IPC_VM_MOVED, /* stopped after a migration that was completed */
+	IPC_VM_NUM
 };
 
 /* Where QEMU's dbus-vmstate connects to. */
@@ -67,6 +85,7 @@ enum ipc_vmstate {
 enum ipc_side {
 	IPC_FROM_SUPERVISOR = 1,
 	IPC_FROM_WORKER = 2,
+	IPC_FROM_QMP = 4,
 };
 
 struct ipc_msg {

@@ -19,6 +19,7 @@ int link_init(struct link_search *l, const char *path)
 	l->addr.sun_family = AF_UNIX;
 	memcpy(l->addr.sun_path, path, len + 1);
 	l->delay_ms = LINK_RETRY_MIN_MS;
+	l->max_ms = LINK_RETRY_MAX_MS;
 	return 0;
 }
 
@@ -67,7 +68,7 @@ int link_try(struct link_search *l, uint64_t now_ms)
 	}
 	/* Also after success: one that is lost at once is not tried faster. */
 	l->delay_ms *= 2;
-	if (l->delay_ms > LINK_RETRY_MAX_MS)
-		l->delay_ms = LINK_RETRY_MAX_MS;
+	if (l->delay_ms > l->max_ms)
+		l->delay_ms = l->max_ms;
 	return fd;
 }

@@ -13,7 +13,8 @@
 #include <stdint.h>
 #include <sys/un.h>
 
-/* Between attempts while nobody listens; doubled up to the second. */
+/* Between attempts while nobody listens; doubled up to the second, or to what
+ * is set instead. */
 #define LINK_RETRY_MIN_MS 50u
 #define LINK_RETRY_MAX_MS 1000u
 
@@ -25,6 +26,7 @@ struct link_search {
 	bool searching;
 	bool was_up;           /* at least once */
 	unsigned int delay_ms; /* before the attempt after the next */
+	unsigned int max_ms;   /* it grows to that */
 	uint64_t due_ms;       /* next attempt, if searching */
 	uint64_t since_ms;     /* when the present link was found */
 	int last_error;        /* of the last attempt; 0: it is up */

@@ -4,6 +4,7 @@
  */
 #include "host/bus_main.h"
 #include "host/options.h"
+#include "host/qmp_main.h"
 #include "host/supervisor.h"
 #include "host/worker.h"
 
@@ -16,6 +17,8 @@ int main(int argc, char **argv)
 		return r;
 	if (opt.bus)
 		return bus_run(&opt);
+	if (opt.qmp)
+		return qmp_run(&opt);
 	if (opt.check_fd >= 0)
 		return supervisor_check(&opt);
 	return opt.worker ? worker_run(&opt) : supervisor_run(&opt);

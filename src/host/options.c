@@ -23,6 +23,9 @@ static const char help[] =
 	"  --link SOCKET      QEMU's chardev socket; default: \"link\" in the\n"
 	"                     VM's directory\n"
 	"  --link-fd N        a socket that is connected to it already\n"
+	"  --qmp-events SOCKET\n"
+	"                     a QMP socket of QEMU that nobody else uses: says\n"
+	"                     at once whether the VM runs, stands or has moved\n"
 	"  --exit-with-link   end when nobody listens at SOCKET any more\n"
 	"  --dir DIR          make VM's directory in DIR; default:\n"
 	"                     $VMCHANNEL_DIR, /run/vmchannel (root) or\n"
@@ -32,6 +35,8 @@ static const char help[] =
 	"  --uuid UUID        the VM's identity, as given to QEMU\n"
 	"  --access WHO       who may use the sockets: owner (default) or all;\n"
 	"                     policy decides about each of them\n"
+	"  --qemu-group GROUP let a QEMU of another user, in that group, connect\n"
+	"                     to vmstate.sock\n"
 	"  --incoming         the VM comes from another host or a file: take\n"
 	"                     its streams' state when QEMU brings it\n"
 	"  --user USER        what the worker becomes (root only)\n"
@@ -47,6 +52,8 @@ static const char help[] =
 enum {
 	OPT_LINK = 256,
 	OPT_LINK_FD,
+	OPT_QMP_EVENTS,
+	OPT_QEMU_GROUP,
 	OPT_EXIT_WITH_LINK,
 	OPT_DIR,
 	OPT_CONFIG,
@@ -58,6 +65,7 @@ enum {
 	OPT_INCOMING,
 	OPT_WORKER,
 	OPT_BUS,
+	OPT_QMP,
 	OPT_ADOPT,
 	OPT_RESUME,
 	OPT_CHECK,
@@ -68,6 +76,8 @@ enum {
 static const struct option long_options[] = {
 	{"link", required_argument, NULL, OPT_LINK},
 	{"link-fd", required_argument, NULL, OPT_LINK_FD},
+	{"qmp-events", required_argument, NULL, OPT_QMP_EVENTS},
+	{"qemu-group", required_argument, NULL, OPT_QEMU_GROUP},
 	{"exit-with-link", no_argument, NULL, OPT_EXIT_WITH_LINK},
 	{"dir", required_argument, NULL, OPT_DIR},
 	{"config", required_argument, NULL, OPT_CONFIG},
@@ -80,6 +90,7 @@ static const struct option long_options[] = {
 	/* the supervisor's own */
 	{"worker", no_argument, NULL, OPT_WORKER},
 	{"bus", no_argument, NULL, OPT_BUS},
+	{"qmp", no_argument, NULL, OPT_QMP},
 	{"adopt", no_argument, NULL, OPT_ADOPT},
 	{"resume", required_argument, NULL, OPT_RESUME},
 	{"check-state", required_argument, NULL, OPT_CHECK},
@@ -171,6 +182,12 @@ static int parse_one(struct options *o, int opt)
 		return -1;
 	case OPT_LINK_FD:
 		return parse_link_fd(o, optarg);
+	case OPT_QMP_EVENTS:
+		o->qmp_events = optarg;
+		return -1;
+	case OPT_QEMU_GROUP:
+		o->qemu_group = optarg;
+		return -1;
 	case OPT_EXIT_WITH_LINK:
 		o->exit_with_link = true;
 		return -1;
@@ -199,6 +216,9 @@ static int parse_one(struct options *o, int opt)
 		return -1;
 	case OPT_BUS:
 		o->bus = true;
+		return -1;
+	case OPT_QMP:
+		o->qmp = true;
 		return -1;
 	case OPT_ADOPT:
 		o->adopt = true;

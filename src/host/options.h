@@ -19,15 +19,18 @@ struct options {
 	const char *config; /* --config or NULL */
 	const char *uuid;   /* --uuid or NULL */
 	const char *link;   /* --link or NULL: "link" in the VM's directory */
-	int link_fd;        /* --link-fd or -1 */
-	int ready_fd;       /* --ready-fd or -1 */
-	const char *user;   /* --user or NULL */
+	const char *qmp_events; /* --qmp-events or NULL */
+	const char *qemu_group; /* --qemu-group or NULL */
+	int link_fd;            /* --link-fd or -1 */
+	int ready_fd;           /* --ready-fd or -1 */
+	const char *user;       /* --user or NULL */
 	mode_t socket_mode;
 	bool exit_with_link;
 	bool sandbox;
 	bool incoming; /* the VM comes from elsewhere */
 	bool worker;   /* started by the supervisor */
 	bool bus;      /* the same */
+	bool qmp;      /* the same */
 	bool adopt;    /* worker: a predecessor hands over */
 	int resume_fd; /* supervisor: go on from this state, or -1 */
 	int check_fd;  /* only say whether that could be done, or -1 */

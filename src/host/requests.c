@@ -159,6 +159,9 @@ static void on_life(struct supervisor *s, const struct ipc_msg *m, int fd)
 	(void)fd;
 	if (m->value >= 0 && m->value < LIFE_NUM)
 		s->life = (enum life)m->value;
+	if (s->life == LIFE_FENCED)
+		qmp_look(s);
+	qmp_mend(s);
 }
 
 /* @fd is closed afterwards; who wants to keep it makes a copy. */

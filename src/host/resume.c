@@ -71,6 +71,8 @@ static const struct item {
 	{32, ITEM_TIME, AT(upgrades.at_ms[7])},
 	{33, ITEM_INT, AT(upgrades.refused)},
 	{34, ITEM_FLAG, AT(bus_lost)},
+	/* A worker that hears of it is of a program that has it. */
+	{35, ITEM_FLAG, AT(qmp.listens)},
 	{40, ITEM_FD, AT(bus_listener)},
 	{41, ITEM_FD, AT(bus_pair)},
 	{42, ITEM_FD, AT(bus_fd)},

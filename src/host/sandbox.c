@@ -145,6 +145,7 @@ static const struct {
 } most[SANDBOX_WHO_NUM] = {
 	[SANDBOX_WORKER] = {SANDBOX_FILES_MAX, SANDBOX_DATA_MAX},
 	[SANDBOX_BUS] = {SANDBOX_BUS_FILES_MAX, SANDBOX_BUS_DATA_MAX},
+	[SANDBOX_QMP] = {SANDBOX_QMP_FILES_MAX, SANDBOX_QMP_DATA_MAX},
 };
 
 static int set_limits(enum sandbox_who who)

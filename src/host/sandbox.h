@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox.h - what the worker and the bus process give up before they read a
- * guest's byte
+ * sandbox.h - what the worker, the bus process and the QMP process give up
+ * before they read a foreign byte
  */
 #ifndef HOST_SANDBOX_H
 #define HOST_SANDBOX_H
@@ -13,6 +13,7 @@
 enum sandbox_who {
 	SANDBOX_WORKER,
 	SANDBOX_BUS,
+	SANDBOX_QMP,
 	SANDBOX_WHO_NUM
 };
 
@@ -21,11 +22,15 @@ enum sandbox_who {
 #define SANDBOX_FILES_MAX 4096u
 /* The bus process: the listener, QEMU, the next QEMU, two pairs, memory. */
 #define SANDBOX_BUS_FILES_MAX 32u
+/* The QMP process: QEMU and a pair. */
+#define SANDBOX_QMP_FILES_MAX 8u
 
 /* Far above what the largest state needs; a leak ends here. */
 #define SANDBOX_DATA_MAX (256u * 1024u * 1024u)
 /* A few messages of 1 MiB. sd-bus would take one of 128 MiB. */
 #define SANDBOX_BUS_DATA_MAX (16u * 1024u * 1024u)
+/* A line of 64 KiB as jansson keeps it, many times over. */
+#define SANDBOX_QMP_DATA_MAX (16u * 1024u * 1024u)
 
 struct sandbox_user {
 	bool change;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * seccomp.c - the system calls that moving bytes between descriptors needs,
- * one table for the worker and a smaller one for the bus process
+ * one table for the worker and smaller ones for the other processes
  *
  * Everything that is not in the table kills the process. A new entry needs a
  * reason; one with a number in it (mmap, ioctl, ...) also its conditions.
@@ -162,6 +162,44 @@ static const struct condition bus_conditions[] = {
 	/* fstat(): of a descriptor, not of a name */
 	{SCMP_SYS(newfstatat), 3, UINT32_MAX, AT_EMPTY_PATH},
 };
+
+static const int qmp_always[] = {
+	/* the data path */
+	SCMP_SYS(write),          /* the log on standard error */
+	SCMP_SYS(recvfrom),       /* recv() from QEMU */
+	SCMP_SYS(sendto),         /* send() to it */
+	SCMP_SYS(recvmsg),        /* the supervisor */
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(close),          /* a descriptor that it sent */
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),          /* poll() on arm64 */
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(restart_syscall),/* the kernel's, after a stop */
+	/* memory */
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	/* about itself */
+	SCMP_SYS(gettid),         /* abort() */
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(futex),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+};
+
+static const struct refusal qmp_refused[] = {
+	{SCMP_SYS(openat), EPERM},      /* libc: locale, memory size */
+	{SCMP_SYS(newfstatat), EPERM},
+	{SCMP_SYS(readlink), EPERM},
+};
+
+static const struct condition qmp_conditions[] = {
+	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
+};
 /* clang-format on */
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
@@ -179,6 +217,8 @@ static const struct table {
 			    N(worker_conditions)},
 	[SANDBOX_BUS] = {bus_always, N(bus_always), bus_refused, N(bus_refused),
 			 bus_conditions, N(bus_conditions)},
+	[SANDBOX_QMP] = {qmp_always, N(qmp_always), qmp_refused, N(qmp_refused),
+			 qmp_conditions, N(qmp_conditions)},
 };
 
 /* A number below 0 is libseccomp's for calls this machine does not have. */

@@ -24,6 +24,7 @@
 #include "host/arena.h"
 #include "host/config.h"
 #include "host/notify.h"
+#include "host/qemu_group.h"
 #include "host/resume.h"
 #include "host/supervisor.h"
 
@@ -114,6 +115,7 @@ static void link_found(struct supervisor *s, int fd)
 	tell_detail(s, "connected to QEMU");
 	s->link_fd = fd;
 	worker_tell(s, &m, fd);
+	qmp_begin(s);
 }
 
 void supervisor_drop_link(struct supervisor *s)
@@ -211,6 +213,8 @@ static void reap(struct supervisor *s)
 			upgrade_failed(s, "the new worker has died");
 		} else if (pid == s->bus_pid) {
 			bus_died(s, status);
+		} else if (pid == s->qmp.pid) {
+			qmp_died(s, status);
 		} else
 			children_remove(&s->children, pid);
 	}
@@ -243,9 +247,9 @@ static void on_signal(struct supervisor *s)
 
 static uint64_t next_deadline(const struct supervisor *s)
 {
-	uint64_t at = UINT64_MAX;
+	uint64_t at = qmp_due(s);
 
-	if (s->link.searching)
+	if (s->link.searching && s->link.due_ms < at)
 		at = s->link.due_ms;
 	if (s->restart_ms && s->restart_ms < at)
 		at = s->restart_ms;
@@ -285,8 +289,11 @@ static void on_time(struct supervisor *s)
 
 	if (s->restart_ms && s->restart_ms <= now)
 		restart_worker(s);
-	if (s->bus_restart_ms && s->bus_restart_ms <= now)
+	if (s->bus_restart_ms && s->bus_restart_ms <= now) {
 		s->bus_restart_ms = 0; /* looked at again */
+		qmp_mend(s);
+	}
+	qmp_on_time(s);
 	if (s->link.searching && s->link.due_ms <= now)
 		supervisor_find_link(s);
 	if (s->up.phase != UPGRADE_NONE && s->up.due_ms <= now)
@@ -307,9 +314,10 @@ static void loop(struct supervisor *s)
 			{.fd = s->up.pair, .events = POLLIN},
 			{.fd = bus_is_awaited(s) ? s->bus_listener : -1,
 			 .events = POLLIN},
+			{.fd = s->qmp.pair, .events = POLLIN},
 		};
 
-		if (poll(p, 4, poll_timeout(s)) < 0 && errno != EINTR) {
+		if (poll(p, 5, poll_timeout(s)) < 0 && errno != EINTR) {
 			log_error("ev=poll error=\"%s\"", strerror(errno));
 			s->status = EXIT_RUN;
 			return;
@@ -319,6 +327,8 @@ static void loop(struct supervisor *s)
 			requests_handle(s);
 		if (p[2].revents && s->up.pair >= 0)
 			upgrade_handle(s);
+		if (p[4].revents)
+			qmp_handle(s);
 		if (p[0].revents)
 			on_signal(s);
 		if (p[3].revents)
@@ -387,6 +397,15 @@ static int bad_dir(const struct supervisor *s, int r)
 	}
 }
 
+static int long_path(const char *option, const char *path)
+{
+	fprintf(stderr,
+		"vmchanneld: %s: the path \"%s\" is longer than a socket's can "
+		"be; give a shorter one\n",
+		option, path);
+	return EXIT_USAGE;
+}
+
 static int find_link_path(struct supervisor *s)
 {
 	char own[sizeof(s->dir) + sizeof("/link")];
@@ -398,11 +417,7 @@ static int find_link_path(struct supervisor *s)
 	}
 	if (link_init(&s->link, path) == 0)
 		return -1;
-	fprintf(stderr,
-		"vmchanneld: --link: the path \"%s\" is longer than a "
-		"socket's can be; give a shorter one\n",
-		path);
-	return EXIT_USAGE;
+	return long_path("--link", path);
 }
 
 static int check_link_fd(const struct options *o)
@@ -454,6 +469,8 @@ static int check(struct supervisor *s)
 	if (r < 0)
 		return bad_dir(s, r);
 	r = find_link_path(s);
+	if (r < 0 && qmp_init(s) < 0)
+		r = long_path("--qmp-events", s->opt->qmp_events);
 	if (r < 0)
 		r = check_link_fd(s->opt);
 	if (r >= 0)
@@ -463,11 +480,32 @@ static int check(struct supervisor *s)
 				"user; leave it out\n");
 		return EXIT_USAGE;
 	}
+	if (s->opt->qemu_group &&
+	    !qemu_group_find(s->opt->qemu_group, &s->qemu_gid)) {
+		fprintf(stderr,
+			"vmchanneld: --qemu-group \"%s\": expected a group's "
+			"name or number\n",
+			s->opt->qemu_group);
+		return EXIT_USAGE;
+	}
 	if (read_config(s, err, sizeof(err)) < 0) {
 		fprintf(stderr, "vmchanneld: %s\n", err);
 		return EXIT_USAGE;
 	}
 	return -1;
+}
+
+static int admit_qemu(const struct supervisor *s)
+{
+	int r = bus_admit(s);
+
+	if (r == 0)
+		return -1;
+	fprintf(stderr,
+		"vmchanneld: --qemu-group %s: %s; start it as root, or as a "
+		"member of that group\n",
+		s->opt->qemu_group, strerror(-r));
+	return EXIT_RUN;
 }
 
 static int claim(struct supervisor *s)
@@ -536,6 +574,10 @@ static int take_over(struct supervisor *s)
 	resume_inherit(s, false);
 	if (s->bus_listener < 0)
 		bus_listen(s);
+	r = admit_qemu(s);
+	if (r >= 0)
+		return r;
+	qmp_begin(s); /* the old program's has ended with it */
 	upgrade_continue(s);
 	return -1;
 }
@@ -558,6 +600,9 @@ static int prepare(struct supervisor *s)
 	if (r >= 0)
 		return r;
 	bus_listen(s);
+	r = admit_qemu(s);
+	if (r >= 0)
+		return r;
 	s->state_fd = supervisor_memory("vmchannel-state", STATE_MAX);
 	s->arena_fd = supervisor_memory(ARENA_NAME, ARENA_SIZE);
 	if (s->state_fd < 0 || s->arena_fd < 0)
@@ -565,6 +610,7 @@ static int prepare(struct supervisor *s)
 	r = worker_start(s);
 	if (r < 0)
 		return fail(EXIT_RUN, "the worker", r);
+	qmp_begin(s);
 	return -1;
 }
 
@@ -577,6 +623,7 @@ static void clean_up(struct supervisor *s)
 	if (s->pair >= 0)
 		close(s->pair);
 	bus_end(s);
+	qmp_end(s);
 	supervisor_drop_link(s);
 	keep_done(&s->keep);
 	if (s->state_fd >= 0)
@@ -611,6 +658,7 @@ static void init(struct supervisor *s, const struct options *opt)
 		.bus_pair = -1,
 		.bus_fd = -1,
 		.up = {.pair = -1, .arena_fd = -1},
+		.qmp = {.pair = -1},
 		.life = opt->incoming ? LIFE_INCOMING : LIFE_SERVING,
 	};
 }

@@ -4,8 +4,9 @@
  *
  * Theory of operation
  *
- * One poll() over three descriptors: a signalfd, the pair to the worker, and
- * vmstate.sock until somebody connects (the bus process has it then); timers
+ * One poll() over a few descriptors: a signalfd, the pairs to the worker and
+ * to the QMP process, and vmstate.sock until somebody connects (the bus process
+ * has it then); timers
  *exist only while something is awaited (a link, a restart, the end). With the
  *link up nothing wakes it.
  *
@@ -39,6 +40,7 @@
 #include "host/link.h"
 #include "host/loaded.h"
 #include "host/options.h"
+#include "host/qmp_proc.h"
 #include "host/rate.h"
 
 /* A worker that dies this often in this time is started slowly. */
@@ -112,6 +114,7 @@ struct supervisor {
 	unsigned int n_deaths;
 
 	/* bus_proc.c; the process runs after the first connection */
+	gid_t qemu_gid;   /* of --qemu-group */
 	int bus_listener; /* vmstate.sock; -1: none */
 	pid_t bus_pid;    /* 0: none */
 	int bus_pair;
@@ -119,6 +122,8 @@ struct supervisor {
 	uint64_t bus_start_ms;   /* when it was started */
 	uint64_t bus_restart_ms; /* not before; 0: at once */
 	bool bus_lost;           /* it died, and QEMU did not come back yet */
+
+	struct qmp_side qmp; /* qmp_proc.c */
 
 	bool announced; /* programs can connect, and it was said */
 	bool stopping;
@@ -155,6 +160,10 @@ void worker_died(struct supervisor *s, int wait_status);
 /* worker_greet() - all that a worker needs before it serves */
 void worker_greet(struct supervisor *s);
 
+/* upgrade_not_in() - why there is none in that life; NULL: there is */
+const char *upgrade_not_in(enum life life);
+/* upgrade_why_not() - why there is none now; NULL: there may be */
+const char *upgrade_why_not(const struct supervisor *s);
 /* upgrade_begin() - ask the installed program, become it. Returns only on
  * failure. @asked: tell the worker then. */
 void upgrade_begin(struct supervisor *s, bool asked);
@@ -172,6 +181,9 @@ void upgrade_failed(struct supervisor *s, const char *why);
 bool upgrade_alone(struct supervisor *s);
 /* bus_listen() - bind vmstate.sock; without it the VM migrates without state */
 void bus_listen(struct supervisor *s);
+/* bus_admit() - vmstate.sock to --qemu-group, if that is given. Return: 0 or a
+ * negative errno. */
+int bus_admit(const struct supervisor *s);
 /* bus_tell() - the worker: what a migration would find without that process */
 void bus_tell(struct supervisor *s);
 /* bus_is_awaited() - is a connection to vmstate.sock to be answered by
@@ -182,6 +194,8 @@ void bus_wanted(struct supervisor *s);
 /* bus_join() - give the bus process and the worker that is ready a new pair;
  * nothing if one of them is missing */
 void bus_join(struct supervisor *s);
+/* bus_path() - of vmstate.sock */
+void bus_path(const struct supervisor *s, char *ret, size_t size);
 /* bus_died() - the next connection starts another one */
 void bus_died(struct supervisor *s, int wait_status);
 /* bus_end() - end it, remove the socket */

@@ -192,30 +192,6 @@ static bool asks_too_often(struct supervisor *s)
 	return true;
 }
 
-/* Two copies of a state at once are one too many. */
-static const char *const not_in_life[LIFE_NUM] = {
-	[LIFE_INCOMING] = "the VM has not arrived yet; try again when it runs "
-			  "here",
-	[LIFE_FENCED] = "the VM is being saved or moved; try again when that "
-			"is over",
-	[LIFE_AWAY] = "the VM runs elsewhere; end this vmchanneld instead",
-	[LIFE_HELD] = "an upgrade is going on already; try again",
-	[LIFE_LOST] = "the worker is just being started; try again",
-};
-
-static const char *why_not_now(const struct supervisor *s)
-{
-	if (s->stopping)
-		return "vmchanneld is ending";
-	if (s->up.phase != UPGRADE_NONE)
-		return not_in_life[LIFE_HELD];
-	if (s->worker <= 0 || !s->worker_ready)
-		return not_in_life[LIFE_LOST];
-	if ((unsigned int)s->life >= LIFE_NUM)
-		return not_in_life[LIFE_LOST]; /* a later program's */
-	return not_in_life[s->life];           /* SERVING: none */
-}
-
 /* Return: a negative errno, or 0 with @text if the new one does not want. */
 static int try_program(struct supervisor *s, char *text, size_t size)
 {
@@ -242,7 +218,7 @@ static int try_program(struct supervisor *s, char *text, size_t size)
 
 void upgrade_begin(struct supervisor *s, bool asked)
 {
-	const char *why = why_not_now(s);
+	const char *why = upgrade_why_not(s);
 	char text[IPC_TEXT_MAX + 1];
 	bool before = s->up.asked;
 	int r;
@@ -295,6 +271,7 @@ void upgrade_failed(struct supervisor *s, const char *why)
 	/* It may have died meanwhile; the worker was not told. */
 	if (s->bus_pid <= 0)
 		bus_tell(s);
+	qmp_tell(s);
 	refuse(s, why);
 }
 
@@ -351,8 +328,9 @@ void upgrade_held(struct supervisor *s, const struct ipc_msg *m)
 		return;
 	if (m->value < 0) {
 		/* It was saved at the same moment, perhaps. */
-		upgrade_failed(s, m->value == -EBUSY ? not_in_life[LIFE_FENCED]
-						     : strerror(-m->value));
+		upgrade_failed(s, m->value == -EBUSY
+					  ? upgrade_not_in(LIFE_FENCED)
+					  : strerror(-m->value));
 		return;
 	}
 	s->up.phase = UPGRADE_ADOPTING;

@@ -287,6 +287,7 @@ static void (*const handlers[IPC_TYPE_NUM])(struct worker *w,
 	[IPC_LIFE] = on_life,
 	[IPC_UPGRADE_FAILED] = on_upgrade_failed,
 	[IPC_VMSTATE] = worker_on_vmstate,
+	[IPC_VM] = worker_on_vm,
 };
 
 bool worker_hear(struct worker *w)

@@ -4,6 +4,7 @@
  *
  * worker.c: from start to end, and what the supervisor says
  * worker_life.c: who owns the session (life.h), done; the bus process
+ * worker_vm.c: what QMP says of the VM
  * worker_hold.c: handing over to a successor, and taking over
  */
 #ifndef HOST_WORKER_H
@@ -24,6 +25,8 @@
 /* A state that nobody claims ends with its streams, at the latest: grace of
  * docs/continuity.md, for a QEMU that is neither resumed nor ended. */
 #define FENCED_MS 300000u
+/* Only a person takes a VM back that QEMU has given away; if so, soon. */
+#define AWAY_MS 1000u
 
 struct worker {
 	uv_loop_t loop;
@@ -44,7 +47,8 @@ struct worker {
 	enum life life;
 	bool has_session; /* a state was loaded, or a handshake made */
 	uv_timer_t fence;
-	int bus;                      /* pair to the bus process; -1: none */
+	enum ipc_vm vm; /* worker_vm.c: what QMP says, since the last Save */
+	int bus;        /* pair to the bus process; -1: none */
 	uv_poll_t *bus_poll;          /* NULL: not watched */
 	uint8_t *bus_mem;             /* BUS_STATE_SIZE; NULL: none yet */
 	uint8_t bus_id[STATE_ID_LEN]; /* of what is being answered */
@@ -88,6 +92,10 @@ void worker_peer_up(void *data, bool resumed);
 void worker_on_claimed(struct worker *w, const struct ipc_msg *m, int fd);
 /* worker_on_vmstate() - what is true while there is no bus process */
 void worker_on_vmstate(struct worker *w, const struct ipc_msg *m, int fd);
+/* worker_on_vm() - a hint of QMP's */
+void worker_on_vm(struct worker *w, const struct ipc_msg *m, int fd);
+/* worker_fence() - a state has left: nothing is known of the VM any more */
+void worker_fence(struct worker *w);
 /* worker_on_bus() - @fd is our end of a new pair; consumed */
 void worker_on_bus(struct worker *w, const struct ipc_msg *m, int fd);
 

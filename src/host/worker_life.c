@@ -135,13 +135,6 @@ static const struct deed {
 	{LIFE_DO_THAW, do_thaw},       {LIFE_DO_RESYNC, do_resync},
 };
 
-/* ---- the fence's last resort ---- */
-
-static void on_fence_time(uv_timer_t *h)
-{
-	worker_happened(h->data, LIFE_EV_GONE);
-}
-
 void worker_set_life(struct worker *w, enum life l)
 {
 	const struct ipc_msg m = {.type = IPC_LIFE, .value = (int32_t)l};
@@ -152,12 +145,10 @@ void worker_set_life(struct worker *w, enum life l)
 	log_info("ev=life from=%s to=%s", life_name(w->life), life_name(l));
 	w->life = l;
 	worker_say(w, &m, -1);
-	if (l == LIFE_FENCED) {
-		uv_update_time(&w->loop); /* it may have slept long */
-		uv_timer_start(&w->fence, on_fence_time, FENCED_MS, 0);
-	} else {
+	if (l == LIFE_FENCED)
+		worker_fence(w);
+	else
 		uv_timer_stop(&w->fence);
-	}
 }
 
 void worker_happened(struct worker *w, enum life_event ev)
@@ -243,9 +234,16 @@ static void on_qemu(struct worker *w, const struct bus_msg *m, int fd)
 
 static void on_save(struct worker *w, const struct bus_msg *m, int fd)
 {
+	const struct ipc_msg again = {.type = IPC_LIFE, .value = LIFE_FENCED};
+	bool fenced = w->life == LIFE_FENCED;
+
 	(void)m;
 	(void)fd;
 	worker_happened(w, LIFE_EV_SAVE);
+	if (fenced) {
+		worker_fence(w); /* another journey */
+		worker_say(w, &again, -1);
+	}
 	/* The guest must read this here to end the fence; it is behind all
 	 * that was written before the state was taken. */
 	worker_happened(w, LIFE_EV_PROBE);

@@ -132,6 +132,7 @@ void worker_greet(struct supervisor *s)
 
 	give_kept(s);
 	worker_tell(s, &life, -1);
+	qmp_greet(s);
 	if (s->stopping)
 		return;
 	/* Before the link: a state that waits comes before the handshake. */

@@ -214,6 +214,7 @@ static void forget_process(struct vmc_session *s, uint64_t now)
 	vmc_session_detach(s, now);
 	s->pull_slot = NIL;
 	s->may_thaw = false;
+	s->peer_stands = false;
 	s->reported_up = false;
 	s->ev_up = s->ev_down = s->ev_stalled = s->ev_unstalled = false;
 	for (uint32_t i = 0; i < s->cfg.max_streams; i++) {

@@ -334,8 +334,15 @@ static void new_session(struct vmc_session *s)
 	uint64_t host_digest = derive(s, KEY_DIGEST_HOST);
 	uint64_t guest_digest = derive(s, KEY_DIGEST_GUEST);
 	uint32_t epoch = max_u32(s->epoch, s->peer.epoch) + 1;
+	unsigned int reason = lost_reason(s);
 
-	session_forget(s, lost_reason(s));
+	session_forget(s, reason);
+	/* The peer may not hear this verdict, and have nothing to judge by
+	 * when it meets the new session; until it is up, too. */
+	if (reason == VMC_REASON_ROLLBACK && (!s->explain || s->explained)) {
+		s->explain = VMC_REASON_ROLLBACK;
+		s->explained = true;
+	}
 	s->has_session = true;
 	s->epoch = epoch;
 	le64_put(s->session_id, derive(s, KEY_SESSION_LOW));
@@ -519,14 +526,30 @@ static void grace_is_over(struct vmc_session *s, uint64_t now)
 		lose_sync(s, now);
 }
 
-/* While frozen it is for the owner to say how long is too long. */
+/* While frozen it is for the owner to say how long is too long; and a peer
+ * that stands still cannot come back in time. */
 static uint64_t grace_ends(const struct vmc_session *s)
 {
 	uint64_t grace = s->cfg.grace_us;
 
-	if (s->down_since == NEVER || s->frozen)
+	if (s->down_since == NEVER || s->frozen || s->peer_stands)
 		return NEVER;
 	return s->down_since > NEVER - grace ? NEVER : s->down_since + grace;
+}
+
+void vmc_session_peer_stands(struct vmc_session *s, bool stands, uint64_t now)
+{
+	if (s->peer_stands && !stands && s->down_since != NEVER)
+		s->down_since = now;
+	s->peer_stands = stands;
+}
+
+void vmc_session_greet_again(struct vmc_session *s)
+{
+	if (s->state != VMC_SESSION_SYNC || !s->have_nonce || s->asleep)
+		return;
+	s->hello_wait = hello_wait_min(s);
+	s->want_hello = true;
 }
 
 void handshake_tick(struct vmc_session *s, uint64_t now)

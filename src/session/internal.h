@@ -243,6 +243,7 @@ struct vmc_session {
 	uint64_t hello_due, hello_wait;
 	uint64_t resync_at, resync_wait;
 	uint64_t down_since; /* when UP was left; NEVER if not grace */
+	bool peer_stands;    /* grace waits until it moves again */
 	struct bucket hello_bucket, resync_bucket;
 	struct hello peer;
 	struct hello mine; /* as it was when this handshake began */

@@ -70,7 +70,7 @@ static void fill(struct name_entry *e, const char *name, size_t len,
 int vmc_name_advertise(struct vmc_session *s, const char *name, uint32_t flags)
 {
 	size_t len = strnlen(name, VMC_NAME_MAX + 1);
-	struct name_entry *e, *unused;
+	struct name_entry *e, *unused = NULL;
 
 	if (!vmc_name_valid(name, len) || (flags & ~VMC_NAME_MESSAGES))
 		return VMC_ERR_INVAL;
@@ -241,7 +241,7 @@ static void tell(struct vmc_event *ev, enum vmc_event_type type,
 void on_advertise(struct vmc_session *s, const struct rx_frame *f,
 		  struct vmc_event *ev)
 {
-	struct name_entry *e, *unused;
+	struct name_entry *e, *unused = NULL;
 	struct wire_name a;
 
 	if (!wire_get_advertise(f->payload, f->h.len, &a)) {

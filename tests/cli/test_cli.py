@@ -8,13 +8,15 @@ import hashlib
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 import traceback
 
-from world import PATIENCE, World, wait_until
+from world import PATIENCE, FakeBroker, World, wait_until
 
 CHANNEL = "org.example.echo"
 
@@ -170,6 +172,41 @@ def test_doctor_names_the_first_bad_hop(w):
     wait_until("nobody answers", lambda: not w.info(w.host, "web1"))
     assert "no vmchanneld holds" in doctor(
         w, w.host, "web1", "daemon")["daemon"]["remedy"]
+
+
+def child(w, option):
+    """The process of vmchanneld that was started with this option."""
+    with open(f"/proc/{w.daemon.pid}/task/{w.daemon.pid}/children",
+              encoding="ascii") as f:
+        for pid in f.read().split():
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                if option in line.read().split(b"\0"):
+                    return int(pid)
+    return None
+
+
+def lose_bus(w):
+    """What QEMU's dbus-vmstate is connected to dies."""
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.path.join(w.host, "web1", "vmstate.sock"))
+    wait_until("a bus process", lambda: child(w, b"--bus"))
+    os.kill(child(w, b"--bus"), signal.SIGKILL)
+    wait_until("it is noticed", lambda: w.info(
+        w.host, "web1")["vmstate"] == "lost")
+    s.close()
+
+
+def test_doctor_says_how_a_lost_bus_is_mended(w):
+    for more, text in (((), "by QMP, object-del"),
+                       (("--qmp-events", os.path.join(w.dir, "qmp")),
+                        "as soon as QEMU answers")):
+        w.start_daemon(*more)
+        lose_bus(w)
+        found = hops(w.run(w.host, "doctor", "web1", "--json"))
+        assert text in found["migration"]["detail"], found
+        assert ("by QMP: waiting" in found["state"]["detail"]) == bool(more)
+        w.stop(w.daemon, signal.SIGTERM)
+        wait_until("nobody answers", lambda: not w.info(w.host, "web1"))
 
 
 def test_doctor_looks_at_the_guests_port(w):
@@ -427,7 +464,7 @@ def test_reader_of_stdout_goes_away(w):
                 stderr=subprocess.PIPE)
     assert c.stdout.read(2) == b"y\n"
     c.stdout.close()
-    c.wait(PATIENCE)
+    assert c.wait(PATIENCE) == 128 + signal.SIGPIPE
     w.stop(p)
     c.stdout = None
     w.stop(c)
@@ -534,6 +571,84 @@ def test_reset_is_125_with_the_reason(w):
     w.stop(c)
 
 
+def ended(reason, bytes_out):
+    """An answer of StreamStatus."""
+    return {"stream": {"id": "i-1", "channel": CHANNEL,
+                       "direction": "outgoing", "state": "ended",
+                       "reason": reason, "bytes_in": 0,
+                       "bytes_out": bytes_out, "caller": {
+                           "side": "host", "uid": 0, "gid": 0}}}
+
+
+def fake(w, stream, bytes_out):
+    """A broker under whom a stream is what a test says."""
+    return FakeBroker(w.host, "web7", {
+        "Connect": {"id": "i-1"}, "StreamStatus": ended("ok", bytes_out)},
+                      stream)
+
+
+def test_bytes_that_the_other_side_has_not_taken_are_125(w):
+    """Whatever it says of the end."""
+    for taken in (4, 5):
+        b = fake(w, lambda s: s.recv(5, socket.MSG_WAITALL), taken)
+        run = w.on_host("connect", "web7", CHANNEL, stdin=b"12345")
+        if taken < 5:
+            check(run, 125, b"", "it has taken 4 bytes")
+        else:
+            check(run, 0, b"")
+        b.close()
+
+
+def test_an_end_within_a_message_is_125(w):
+    for part in (b"\5", b"\5\0\0", b"\5\0\0\0", b"\5\0\0\0abcd"):
+        b = fake(w, lambda s, text=b"\3\0\0\0one" + part: s.sendall(text), 0)
+        check(w.on_host("connect", "web7", CHANNEL, "--messages"), 125,
+              b"one\n", "the stream ended within a message")
+        b.close()
+
+
+def test_stdout_ends_with_the_stream(w):
+    """Whoever reads it sees that, however long stdin goes on."""
+    def stream(s):
+        s.sendall(b"last")
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(4, socket.MSG_WAITALL) == b"more"
+        assert s.recv(1) == b""
+
+    b = fake(w, stream, 4)
+    c = w.start(w.command(w.host, "connect", "web7", CHANNEL),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    got = b""
+    while True:
+        assert select.select([c.stdout], [], [], PATIENCE)[0], got
+        part = os.read(c.stdout.fileno(), 100)
+        if not part:
+            break
+        got += part
+    assert got == b"last" and c.poll() is None
+    c.stdin.write(b"more")
+    c.stdin.close()
+    assert c.wait(PATIENCE) == 0
+    c.stdin = None
+    w.stop(c)
+    b.close()
+
+
+def test_doctor_says_what_a_lost_vmstate_means(w):
+    """The bus process that QEMU was connected to has died."""
+    for vmstate, word in (("lost", "object-del"),
+                          ("waiting", "QEMU has no dbus-vmstate"),
+                          ("connected", "takes the state of streams along")):
+        b = FakeBroker(w.host, "web7", {"GetInfo": {
+            "vm": "web7", "version": "1", "pid": 1, "life": "serving",
+            "vmstate": vmstate, "link": "down"}})
+        run = w.on_host("doctor", "web7", "--json")
+        hop = hops(run)["migration"]
+        assert word in hop["detail"], hop
+        assert hop["ok"] is (True if vmstate == "connected" else None), hop
+        b.close()
+
+
 def test_messages_are_lines(w):
     p = w.listen(w.guest, "host", CHANNEL, "--messages", "--", "cat")
     check(w.on_host("connect", "web1", CHANNEL, "--messages",
@@ -573,6 +688,22 @@ def test_listen_sets_the_environment(w):
     assert re.fullmatch("[0-9a-f]{8}-[0-9]+", words[2]), words
     # stdin, stdout, stderr and the folder itself: nothing is inherited.
     assert words[-1] == "4", words
+    w.stop(p)
+
+
+def test_listen_gives_a_command_its_signals_back(w):
+    """What the command line ignores itself is not the command's; and the
+    caller is one of the guest."""
+    p = w.listen(w.host, "web1", CHANNEL, "--", "sh", "-c",
+                 "echo $VMCHANNEL_CALLER; "
+                 "awk '/SigIgn|SigBlk/{print $2}' /proc/self/status")
+    run = w.in_guest("connect", "host", CHANNEL)
+    check(run, 0)
+    caller, blocked, ignored = run.stdout.decode().split()
+    assert caller == f"guest:{os.getuid()}", caller
+    assert int(blocked, 16) == 0, blocked
+    for sig in (signal.SIGPIPE, signal.SIGCHLD):
+        assert int(ignored, 16) >> (sig - 1) & 1 == 0, (sig, ignored)
     w.stop(p)
 
 
@@ -888,6 +1019,7 @@ ALONE = [test_help_names_every_verb, test_wrong_usage_is_125_and_one_line,
          test_version, test_no_vm_is_127_with_the_remedy,
          test_relative_dir_is_refused, test_full_disk_is_noticed,
          test_doctor_looks_at_the_guests_port,
+         test_doctor_says_how_a_lost_bus_is_mended,
          test_doctor_names_the_first_bad_hop]
 TOGETHER = [f for name, f in list(globals().items())
             if name.startswith("test_") and f not in ALONE]

@@ -74,6 +74,63 @@ class Pipe:
         self.thread.join()
 
 
+class FakeBroker:
+    """The control socket of a VM; says what a test wants to be said.
+    @answers: for each method, parameters of the reply
+    @stream: what is done with the connection that becomes a stream"""
+
+    def __init__(self, root, vm, answers, stream=None):
+        self.answers = answers
+        self.stream = stream
+        self.failed = None
+        self.dir = os.path.join(root, vm)
+        os.mkdir(self.dir)
+        self.ear = socket.socket(socket.AF_UNIX)
+        self.ear.bind(os.path.join(self.dir, "control"))
+        self.ear.listen(8)
+        self.wake, self.waker = socket.socketpair()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while self.wake not in select.select([self.ear, self.wake], [], [])[0]:
+            with self.ear.accept()[0] as s:
+                s.settimeout(PATIENCE)
+                try:
+                    self.serve(s)
+                except Exception as e:  # pylint: disable=broad-except
+                    self.failed = e
+
+    def serve(self, s):
+        while True:
+            call = b""
+            while not call.endswith(b"\0"):
+                byte = s.recv(1)
+                if not byte:
+                    return
+                call += byte
+            call = json.loads(call[:-1])
+            method = call["method"].rsplit(".", 1)[1]
+            if method in self.answers:
+                reply = {"parameters": self.answers[method]}
+            else:
+                reply = {"error": "org.varlink.service.MethodNotFound",
+                         "parameters": {"method": call["method"]}}
+            s.sendall(json.dumps(reply).encode() + b"\0")
+            if call.get("upgrade"):
+                self.stream(s)
+                return
+
+    def close(self):
+        self.waker.close()
+        self.thread.join()
+        for s in (self.ear, self.wake):
+            s.close()
+        shutil.rmtree(self.dir)
+        if self.failed:
+            raise self.failed
+
+
 class World:
     def __init__(self, build):
         self.build = build
@@ -100,11 +157,11 @@ class World:
     def log(self, name):
         return open(os.path.join(self.dir, name), "ab")
 
-    def start_daemon(self):
+    def start_daemon(self, *more):
         with self.log("daemon.log") as log:
             self.daemon = self.start(
                 [self.path("src/host/vmchanneld"), "--dir", self.host,
-                 "--config", self.config, "--link", self.link, "web1"],
+                 "--config", self.config, "--link", self.link, *more, "web1"],
                 stderr=log)
         wait_until("vmchanneld answers",
                    lambda: self.info(self.host, "web1"))
@@ -113,7 +170,8 @@ class World:
         with self.log("agent.log") as log:
             self.agent = self.start(
                 [self.path("src/guest/vmchannel-agent"), "--dir", self.guest,
-                 "--config", self.config, "--device", self.port], stderr=log)
+                 "--config", self.config, "--device", self.port,
+                 "--no-operations"], stderr=log)
         wait_until("the agent answers", lambda: self.info(self.guest, "host"))
 
     def start_pipe(self):

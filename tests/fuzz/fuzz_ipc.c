@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_ipc.c - what a worker that was taken over may send to its supervisor
- * (and, for good measure, the other way), and the configuration blob
+ * fuzz_ipc.c - what a worker or a QMP process that was taken over may send to
+ * its supervisor (and, for good measure, the other way), and the configuration
+ * blob
  *
  * The first byte chooses the direction, whether a descriptor came along, or
  * the blob. What is accepted must encode to the same bytes again.
@@ -44,17 +45,20 @@ static void try_blob(const uint8_t *buf, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	enum ipc_side from = IPC_FROM_SUPERVISOR;
 	uint8_t *copy;
 
 	if (size == 0)
 		return 0;
+	if (data[0] & 8)
+		from = IPC_FROM_QMP;
+	else if (data[0] & 1)
+		from = IPC_FROM_WORKER;
 	copy = fuzz_copy(data + 1, size - 1);
 	if (data[0] & 4)
 		try_blob(copy, size - 1);
 	else
-		try_message(copy, size - 1,
-			    data[0] & 1 ? IPC_FROM_WORKER : IPC_FROM_SUPERVISOR,
-			    data[0] & 2);
+		try_message(copy, size - 1, from, data[0] & 2);
 	free(copy);
 	return 0;
 }

@@ -87,6 +87,8 @@ def wrong_use(b):
         (["--sandbox=maybe", "a"], "expected on or off"),
         (["--access", "me", "a"], "expected owner or all"),
         (["--link", "/" + 200 * "x", "a"], "give a shorter one"),
+        (["--qemu-group", "no-such-group", "a"], "a group's name or number"),
+        (["--qemu-group", "4294967295", "a"], "a group's name or number"),
         (["--dir", "/" + 200 * "x", "a"], "give a shorter --dir"),
         (["--worker", "a"], "is for vmchanneld itself"),
         (["--nonsense", "a"], "see vmchanneld --help"),
@@ -638,6 +640,59 @@ def other_users_need_a_rule(b):
         os.waitpid(pid, 0)
         assert out.startswith(first), (channel, groups, out)
     equal(b.end(), 0)
+
+
+def may_connect(path, groups):
+    """Whether another user with these groups can."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        with contextlib.suppress(OSError):
+            os.setgroups(groups)
+            os.setgid(OTHER_UID)
+            os.setuid(OTHER_UID)
+            socket.socket(socket.AF_UNIX).connect(path)
+            status = 0
+        os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+@test
+def qemu_of_another_user(b):
+    """Its group comes as far as vmstate.sock; nobody else comes there."""
+    if os.geteuid() != 0:
+        raise Skip("needs root to be two users")
+    os.chmod(b.top, 0o755)
+    os.chmod(f"{b.top}/h", 0o755)
+    b.start("--qemu-group", "54322")
+    equal(os.stat(b.host).st_mode & 0o777, 0o710)
+    equal(os.stat(f"{b.host}/vmstate.sock").st_mode & 0o777, 0o660)
+    for name, groups, may in (("vmstate.sock", [], False),
+                              ("vmstate.sock", [54322], True),
+                              ("control", [54322], False),
+                              ("connect", [54322], False)):
+        equal((name, groups, may_connect(f"{b.host}/{name}", groups)),
+              (name, groups, may))
+    b.daemon.send_signal(signal.SIGUSR2)  # the next program does the same
+    vmc.wait_for(lambda: "ev=upgraded" in b.logged())
+    equal(may_connect(f"{b.host}/vmstate.sock", [54322]), True)
+    equal(b.end(), 0)
+    # A directory that everybody may enter needs no group of its own.
+    b.start("--qemu-group", "54322", "--access", "all")
+    equal(os.stat(b.host).st_gid, os.getegid())
+    equal(may_connect(f"{b.host}/vmstate.sock", [54322]), True)
+    equal(may_connect(f"{b.host}/vmstate.sock", []), False)
+    equal(b.end(), 0)
+    # Not one's own to give away.
+    os.chmod(f"{b.top}/h", 0o777)
+    b.daemon = None
+    r = subprocess.run(b.command("--qemu-group", "54322"),
+                       stderr=subprocess.PIPE, text=True, check=False,
+                       user=OTHER_UID, group=OTHER_UID, extra_groups=[],
+                       timeout=vmc.TIMEOUT)
+    equal(r.returncode, 1)
+    has(r.stderr, "--qemu-group 54322: Operation not permitted")
+    assert not os.path.exists(b.host)
 
 
 @test

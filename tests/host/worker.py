@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """worker.py VMCHANNELD [TEST...] - `vmchanneld --worker` with this program as
 its supervisor and as its bus process, one that may have been taken over; TAP."""
-import contextlib
 import fcntl
 import mmap
 import os
@@ -13,11 +12,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "broker"))
 import vmc  # noqa: E402
-from vmc import Skip, equal, has, test  # noqa: E402
+from vmc import equal, has, test  # noqa: E402
 
 VMCHANNELD = os.path.abspath(sys.argv[1])
 SANDBOX = "off" if os.environ.get("VMC_TEST_SANITIZED") else "on"
@@ -35,10 +35,19 @@ def numbers(header, prefix):
     return {name: n for n, name in enumerate(names)}
 
 
+def numbers_behind(header, prefix):
+    """Another enum of the same file."""
+    path = os.path.join(HERE, "..", "..", "src", "host", header)
+    with open(path, encoding="utf-8") as f:
+        names = re.findall(rf"^\t({prefix}\w+)\b", f.read(), re.MULTILINE)
+    return {name: n for n, name in enumerate(names)}
+
+
 # Lists of names in the order of their numbers, other enums of the file behind
 IPC = numbers("ipc.h", "IPC")
 BUS = numbers("bus_ipc.h", "BUS")
 LIFE = numbers("life.h", "LIFE")
+VM = numbers_behind("ipc.h", "IPC_VM_")
 BUS_MSG = struct.Struct("<HHiI16s")
 
 
@@ -331,6 +340,77 @@ def save_while_held(w):
     w.lives()
 
 
+# ---- what QMP says, at the fence (docs/continuity.md, section 4) ----------------
+
+# Longer than AWAY_MS, to see that nothing happens.
+AWAY_SECONDS = 2
+
+
+def qmp_says(w, *names):
+    for name in names:
+        w.say("IPC_VM", struct.pack("<i", VM[name]))
+
+
+def fenced(w, ident=b"a" * 16):
+    w.join_bus()
+    w.save(ident)
+    wait_life(w, "LIFE_FENCED")
+
+
+def info(w, key):
+    return vmc.call(w.dir, "GetInfo").get(key)
+
+
+def stays(w, life):
+    time.sleep(AWAY_SECONDS)
+    equal(info(w, "life"), life)
+
+
+@test
+def moved_ends_the_fence(w):
+    fenced(w)
+    qmp_says(w, "IPC_VM_STOPPED", "IPC_VM_MOVED")
+    wait_life(w, "LIFE_AWAY")
+    equal(info(w, "qmp"), "moved")
+    has(w.said(), "ev=moved")
+
+
+@test
+def moved_and_taken_back(w):
+    for name in ("IPC_VM_RUNNING", "IPC_VM_STOPPED", "IPC_VM_WAITING"):
+        fenced(w, name.encode()[:16].ljust(16))
+        qmp_says(w, "IPC_VM_MOVED", name)
+        stays(w, "fenced")
+
+
+@test
+def moved_before_the_save_does_not_count(w):
+    qmp_says(w, "IPC_VM_MOVED")
+    stays(w, "serving")
+    fenced(w)
+    stays(w, "fenced")
+    qmp_says(w, "IPC_VM_MOVED")
+    wait_life(w, "LIFE_AWAY")
+
+
+@test
+def another_save_is_another_question(w):
+    fenced(w)
+    qmp_says(w, "IPC_VM_MOVED")
+    w.save(b"b" * 16)
+    wait_life(w, "LIFE_FENCED")  # said again: what does the VM do?
+    stays(w, "fenced")
+
+
+@test
+def no_word_of_qmp_is_too_much(w):
+    w.say("IPC_VM", struct.pack("<i", VM["IPC_VM_NUM"]))
+    w.say("IPC_VM", struct.pack("<i", -1))
+    fenced(w)
+    qmp_says(w, *(list(VM)[:-1] * 100))  # nobody counts them
+    w.lives()
+
+
 # ---- states of other versions (docs/continuity.md, section 3.1) ----------------
 
 M64 = (1 << 64) - 1
@@ -435,34 +515,6 @@ def states_of_other_versions(w):
     w.lives()
 
 
-def run_one(n, fn):
-    with tempfile.TemporaryDirectory(prefix="vmc-worker-") as top:
-        w = None
-        try:
-            w = Worker(top, *getattr(fn, "options", ()))
-            fn(w)
-            print(f"ok {n} - {fn.__name__}", flush=True)
-            return True
-        except Skip as e:
-            print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
-            return True
-        except Exception as e:  # every failure is a test's
-            print(f"not ok {n} - {fn.__name__}", flush=True)
-            with contextlib.suppress(AttributeError):
-                for line in w.said().splitlines()[-15:]:
-                    print(f"#   {line}")
-            vmc.say_why(e)
-            return False
-        finally:
-            if w:
-                w.close()
-
-
-def main():
-    tests = vmc.chosen(sys.argv[2:])
-    print(f"1..{len(tests)}", flush=True)
-    results = [run_one(n, fn) for n, fn in enumerate(tests, 1)]
-    sys.exit(0 if all(results) else 1)
-
-
-main()
+vmc.run_all(sys.argv[2:],
+            lambda top, fn: Worker(top, *getattr(fn, "options", ())),
+            Worker.said)

@@ -25,6 +25,7 @@ FILES = {
     "kill": "tests/host/kill.py",
     "upgrade": "tests/host/upgrade.py",
     "worker": "tests/host/worker.py",
+    "host-qmp": "tests/host/qmp.py",
     "vmstate": "tests/host/vmstate.py",
     "brokers": "tests/broker/run.py",
     "cli": "tests/cli/test_cli.py",

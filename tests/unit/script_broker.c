@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,6 +26,36 @@
 #define SCRIPT_SECONDS 180
 #define ANSWER_STEP_MS 20
 #define CALLERS_MAX    16
+#define BELL_MS        (60 * 1000)
+
+static int bells[SCRIPT_BELLS];
+
+void script_bells_make(void)
+{
+	for (size_t i = 0; i < SCRIPT_BELLS; i++) {
+		bells[i] = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+		assert_true(bells[i] >= 0);
+	}
+}
+
+void script_bells_free(void)
+{
+	for (size_t i = 0; i < SCRIPT_BELLS; i++)
+		close(bells[i]);
+}
+
+void script_tell(size_t bell)
+{
+	eventfd_write(bells[bell], 1);
+}
+
+bool script_hear(size_t bell)
+{
+	struct pollfd p = {.fd = bells[bell], .events = POLLIN};
+	eventfd_t n;
+
+	return poll(&p, 1, BELL_MS) == 1 && eventfd_read(p.fd, &n) == 0;
+}
 
 static void path_of(const struct script_broker *b, const char *file, char *ret,
 		    size_t size)
@@ -306,6 +337,17 @@ static void play(int listener, const struct script_step *s)
 			break;
 		case SCRIPT_TAKE:
 			take_bytes(fd, s->n);
+			break;
+		case SCRIPT_TELL:
+			script_tell(s->n);
+			break;
+		case SCRIPT_HEAR:
+			if (!script_hear(s->n))
+				fail_script("nobody rang", NULL);
+			break;
+		case SCRIPT_NOBODY:
+			if (poll(&(struct pollfd){listener, POLLIN, 0}, 1, 0))
+				fail_script("a call too many", NULL);
 			break;
 		case SCRIPT_ANSWER:
 			replace(&fd, -1);

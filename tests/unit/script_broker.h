@@ -9,6 +9,7 @@
 #ifndef TESTS_SCRIPT_BROKER_H
 #define TESTS_SCRIPT_BROKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -33,6 +34,9 @@ enum script_do {
 		       * n: in which of SCRIPT_ASIDE_MAX places */
 	SCRIPT_TAKE,  /* n bytes, whatever they are */
 	SCRIPT_PAUSE, /* n milliseconds */
+	SCRIPT_TELL,  /* ring bell n */
+	SCRIPT_HEAR,  /* wait for it, once for each time that it was rung */
+	SCRIPT_NOBODY, /* no connection waits to be accepted */
 	SCRIPT_ANSWER, /* text to every call, until script_finish(); closes the
 			* connection before the first */
 };
@@ -42,6 +46,7 @@ enum script_do {
 #define SCRIPT_PATTERN "#"
 
 #define SCRIPT_ASIDE_MAX 2
+#define SCRIPT_BELLS     3
 
 struct script_step {
 	enum script_do what;
@@ -62,6 +67,14 @@ void script_start(struct script_broker *b, const struct script_step *steps);
 void script_wait(struct script_broker *b);
 /* The same, and removes what script_start() made. */
 void script_finish(struct script_broker *b);
+
+/* What scripts and the test tell each other; before the first script, and
+ * after the last. */
+void script_bells_make(void);
+void script_bells_free(void);
+void script_tell(size_t bell);
+/* Return: was it rung, in generous time? */
+bool script_hear(size_t bell);
 
 /* The test data: byte number @at of a stream. */
 unsigned char script_byte(unsigned long long at);

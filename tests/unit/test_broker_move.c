@@ -152,6 +152,18 @@ static void expect_error(int fd, const char *error)
 	close(fd);
 }
 
+static void expect_refused(int fd, const char *reason)
+{
+	json_t *o = reply(fd);
+
+	assert_non_null(o);
+	assert_string_equal(reply_error(o), "Refused");
+	assert_string_equal(json_string_value(reply_param(o, "reason")),
+			    reason);
+	json_decref(o);
+	close(fd);
+}
+
 static void expect_reason(const struct node *n, const char *id,
 			  unsigned int reason)
 {
@@ -806,8 +818,11 @@ static void nobody_waits_for_ever(void **state)
 	close(c.fd);
 }
 
+#define DONE "\"received_end\":true,\"sent_end\":true,\"kept\":0"
+
 static void who_has_done_all_need_not_come(void **state)
 {
+	int early, late;
 	static struct state_fd fds[STATE_FDS_MAX];
 	size_t n_fds = 1;
 	struct node *n;
@@ -843,12 +858,63 @@ static void who_has_done_all_need_not_come(void **state)
 	assert_int_equal(broker_thaw(t->b->b), 0);
 	guest_run_at(t->g, t->b);
 	broker_moved(t->a->b, NULL);
-	play(t->g, t->a, t->b, 50);
+	/* It may come all the same, and hears how that went. */
+	early = resume_as(t, c.token, 0, 4, DONE);
+	for (int i = 0; i < 50 && !t->b->b->up; i++)
+		play(t->g, t->a, t->b, 1);
+	assert_int_equal(t->b->b->n_streams, 1);
+	assert_null(reply(early));
+	play(t->g, t->a, t->b, 20);
 	assert_int_equal(guest_gets(t->g, c.h, buf, sizeof(buf)), 4);
 	play(t->g, t->a, t->b, 20);
 	assert_int_equal(t->b->b->n_streams, 0);
 	assert_int_equal(t->g->last[VMC_EV_END].reason, VMC_REASON_OK);
 	expect_reason(t->b, c.id, VMC_REASON_OK);
+	expect_refused(early, "ok");
+	late = resume_as(t, c.token, 0, 4, DONE);
+	play(t->g, t->a, t->b, 20);
+	expect_refused(late, "ok");
+	assert_int_equal(t->b->b->count.wrong_tokens, 0);
+}
+
+/* The VM may be asked for where it never left. That is no guess. */
+static void a_stream_that_stayed_is_asked_for_in_vain(void **state)
+{
+	struct bench *t = *state;
+	struct call c = call_follow(t);
+	int fds[WRONG_TOKENS_MAX + 1];
+
+	play(t->g, t->a, NULL, 10);
+	save(t);
+	for (unsigned int i = 0; i <= WRONG_TOKENS_MAX; i++)
+		fds[i] = resume_at(t->a, c.token, 0, 0, NULL);
+	play(t->g, t->a, NULL, 10);
+	assert_null(reply(fds[0]));
+	assert_int_equal(broker_thaw(t->a->b), 0);
+	play(t->g, t->a, NULL, 10);
+	for (unsigned int i = 0; i <= WRONG_TOKENS_MAX; i++)
+		expect_error(fds[i], "NoSuchToken");
+	assert_int_equal(t->a->b->count.wrong_tokens, 0);
+	/* Not taken by that, either. */
+	assert_int_equal(t->a->b->n_streams, 1);
+	close(c.fd);
+}
+
+/* Whatever the end: who has the token is told. */
+static void a_followed_stream_that_ended_is_known(void **state)
+{
+	struct bench *t = *state;
+	struct call c = call_follow(t);
+	int fd;
+
+	vmc_stream_reset(t->g->s, c.h, VMC_REASON_APP_ABORT);
+	play(t->g, t->a, NULL, 10);
+	assert_int_equal(t->a->b->n_streams, 0);
+	fd = follow_at(t->a, c.token);
+	play(t->g, t->a, NULL, 10);
+	expect_refused(fd, "app-abort");
+	assert_int_equal(t->a->b->count.wrong_tokens, 0);
+	close(c.fd);
 }
 
 static void ends_are_told_again(void **state)
@@ -1012,6 +1078,8 @@ int main(void)
 		T(wrong_tokens_cost_a_connection),
 		T(nobody_waits_for_ever),
 		T(who_has_done_all_need_not_come),
+		T(a_stream_that_stayed_is_asked_for_in_vain),
+		T(a_followed_stream_that_ended_is_known),
 		T(ends_are_told_again),
 		T(a_stream_moves_twice),
 		T(no_state_means_a_named_reset),

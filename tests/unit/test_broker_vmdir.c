@@ -322,7 +322,7 @@ static void uevents_are_the_kernels(void **state)
 
 static void put_service(const char *dir, const char *text)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX + 32];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/org.test.x.conf", dir);

@@ -246,6 +246,137 @@ static void a_resumed_vm_is_asked_again(void **state)
 	assert_int_equal(look(t), 1000);
 }
 
+/* ---- what QMP says; a hint ---- */
+
+static void says(struct bench *t, enum broker_vm vm)
+{
+	broker_set_vm(t->n->b, "x", vm);
+	greet(t);
+}
+
+static bool is_ticking(const struct bench *t)
+{
+	return uv_is_active((const uv_handle_t *)&watch(t)->timer);
+}
+
+/* Neither a timer nor a close, whatever it was doing when it stopped. */
+static void a_vm_that_stands_is_left_alone(void **state)
+{
+	struct bench *t = *state;
+
+	swallow(t);
+	assert_int_equal(look(t), STUCK_MS);
+	says(t, BROKER_VM_STANDS);
+	assert_false(is_ticking(t));
+	assert_int_equal(look(t), 0);
+	assert_int_equal(t->n->b->count.link_stuck, 0);
+	/* Not even after a new handshake. */
+	broker_resync_now(t->n->b);
+	swallow(t);
+	assert_false(is_ticking(t));
+	assert_true(t->n->b->link.fd >= 0);
+}
+
+/* It runs: its time begins then. */
+static void a_vm_that_runs_is_looked_at_at_once(void **state)
+{
+	struct bench *t = *state;
+
+	swallow(t);
+	says(t, BROKER_VM_STANDS);
+	t->now += 3600ull * S;
+	says(t, BROKER_VM_RUNS);
+	assert_int_equal(watch(t)->wait, WATCHDOG_ANSWER);
+	assert_in_range(uv_timer_get_due_in(&watch(t)->timer), 0, 100);
+	/* The HELLO that was read in vain has been said again. */
+	assert_int_equal(look(t), 1000);
+	swallow(t);
+	assert_int_equal(look(t), STUCK_MS);
+	assert_int_equal(look(t), 0);
+	assert_int_equal(t->n->b->count.link_stuck, 1);
+}
+
+/* Unread bytes are looked at every 8 s by now; and not added to. */
+static void unread_bytes_are_looked_at_at_once(void **state)
+{
+	struct bench *t = *state;
+	uint64_t before;
+
+	greet(t);
+	while (look(t) < 8000)
+		;
+	before = t->n->b->count.link_bytes_out;
+	says(t, BROKER_VM_RUNS);
+	assert_int_equal(t->n->b->count.link_bytes_out, before);
+	assert_in_range(uv_timer_get_due_in(&watch(t)->timer), 0, 100);
+	assert_int_equal(look(t), 1000);
+}
+
+/* QMP has gone: what it said last does not count any more. */
+static void without_qmp_all_is_as_before(void **state)
+{
+	struct bench *t = *state;
+
+	swallow(t);
+	says(t, BROKER_VM_STANDS);
+	says(t, BROKER_VM_UNKNOWN);
+	assert_int_equal(watch(t)->wait, WATCHDOG_ANSWER);
+	assert_true(is_ticking(t));
+	assert_int_equal(look(t), STUCK_MS);
+	assert_int_equal(look(t), 0);
+	assert_int_equal(t->n->b->count.link_stuck, 1);
+}
+
+static void a_stall_is_asked_about_when_it_runs(void **state)
+{
+	struct bench *t = *state;
+
+	stall(t);
+	says(t, BROKER_VM_STANDS);
+	assert_int_equal(look(t), 0);
+	assert_int_equal(t->n->b->count.link_asked, 0);
+	t->n->b->stalled = true;
+	says(t, BROKER_VM_RUNS);
+	assert_int_equal(watch(t)->wait, WATCHDOG_STALLED);
+	assert_int_equal(look(t), 0);
+	assert_int_equal(t->n->b->count.link_asked, 1);
+}
+
+/* A guest that speaks is there, whatever QMP says. */
+static void a_lie_stops_nothing_that_moves(void **state)
+{
+	struct bench *t = *state;
+
+	says(t, BROKER_VM_STANDS);
+	guest_run_at(t->g, t->n);
+	play(t->g, t->n, NULL, 100);
+	assert_true(t->n->b->up);
+	for (int i = 0; i < 100; i++) {
+		broker_set_vm(t->n->b, "x",
+			      i % 2 ? BROKER_VM_STANDS : BROKER_VM_RUNS);
+		play(t->g, t->n, NULL, 3);
+	}
+	assert_true(t->n->b->up);
+	assert_int_equal(t->n->ups, 1);
+}
+
+/* Another session on the same link knows it, too. */
+static void grace_of_every_session_waits(void **state)
+{
+	struct bench *t = *state;
+
+	says(t, BROKER_VM_STANDS);
+	guest_run_at(t->g, t->n);
+	play(t->g, t->n, NULL, 100);
+	broker_moved(t->n->b, NULL);
+	play(t->g, t->n, NULL, 100);
+	assert_true(t->n->b->up);
+	broker_link_detach(t->n->b);
+	assert_true(vmc_session_deadline(t->n->b->session) == UINT64_MAX);
+	says(t, BROKER_VM_UNKNOWN);
+	assert_true(vmc_session_deadline(t->n->b->session) != UINT64_MAX);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -259,6 +390,13 @@ int main(void)
 		T(a_silent_paused_peer_is_left_alone),
 		T(who_speaks_again_is_not_asked),
 		T(a_resumed_vm_is_asked_again),
+		T(a_vm_that_stands_is_left_alone),
+		T(a_vm_that_runs_is_looked_at_at_once),
+		T(unread_bytes_are_looked_at_at_once),
+		T(without_qmp_all_is_as_before),
+		T(a_stall_is_asked_about_when_it_runs),
+		T(a_lie_stops_nothing_that_moves),
+		T(grace_of_every_session_waits),
 	};
 #undef T
 

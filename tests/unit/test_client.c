@@ -207,6 +207,8 @@ static void bad_arguments_are_refused(void **state)
 {
 	static const char *const vms[] = {"",    ".",   "..",  ".hidden",
 					  "a/b", "a b", "w\n", DIGITS_65};
+	static const char *const names[] = {"",    "org.a b", " a",
+					    "a\n", "a\x7f",   "caf\xc3\xa9"};
 	struct vmc_listener *l;
 	struct vmc_monitor *m;
 	struct vmc_call *c;
@@ -218,8 +220,11 @@ static void bad_arguments_are_refused(void **state)
 				 -EINVAL);
 	assert_int_equal(vmc_connect(NULL, CHANNEL, 0, 0, NULL), -EINVAL);
 	assert_int_equal(vmc_connect(VM, NULL, 0, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_connect(VM, "", 0, 0, NULL), -EINVAL);
-	assert_int_equal(vmc_connect(VM, "caf\xc3\xa9", 0, 0, NULL), -EINVAL);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(vmc_connect(VM, names[i], 0, 0, NULL),
+				 -EINVAL);
+		assert_text_has("cannot be a channel's name");
+	}
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(vmc_connect(VM, name, 0, 0, NULL), -EINVAL);
@@ -670,6 +675,7 @@ static void no_offer_times_out(void **state)
 	assert_int_equal(vmc_listen(&l, VM, CHANNEL, 0), 0);
 	assert_int_equal(vmc_accept(l, NULL, 0), -ETIMEDOUT);
 	assert_int_equal(vmc_accept(l, NULL, SHORT), -ETIMEDOUT);
+	assert_text_has("no stream came on '" CHANNEL "' in time");
 	vmc_listener_free(l);
 	script_finish(&b);
 }
@@ -861,6 +867,136 @@ static void call_goes_through_a_stream(void **state)
 	script_finish(&b);
 }
 
+/* What a service of the guest's operations may answer to what, and what the
+ * program gets; text: of a failure, a part of vmc_strerror(). */
+static const struct {
+	const char *reply;
+	int r;
+	const char *text, *error;
+} op_rows[] = {
+	{"{\"parameters\":{\"time_us\":1,\"token\":\"t\"}}", 0,
+	 "{\"time_us\":1,\"token\":\"t\"}", ""},
+	{"{\"parameters\":{\"time_us\":1,\"newer\":[{}]}}", 0,
+	 "{\"time_us\":1}", ""},
+	{"{\"parameters\":{\"time_us\":-1}}", -EPROTO, "'time_us'", ""},
+	{"{\"parameters\":{\"time_us\":\"1\"}}", -EPROTO, "'time_us'", ""},
+	{"{\"parameters\":{}}", -EPROTO, "'time_us'", ""},
+	{"{}", -EPROTO, "'time_us'", ""},
+	{"{\"error\":\"org.vmchannel.PolicyDenied\",\"parameters\":{"
+	 "\"operation\":\"a\",\"class\":\"full\",\"rule\":\"f:1\"}}",
+	 0, "{\"operation\":\"a\",\"class\":\"full\",\"rule\":\"f:1\"}",
+	 "org.vmchannel.PolicyDenied"},
+	{"{\"error\":\"org.vmchannel.PolicyDenied\",\"parameters\":{"
+	 "\"operation\":\"a\",\"class\":\"any\",\"rule\":\"f:1\"}}",
+	 -EPROTO, "'class'", ""},
+	{"{\"error\":\"org.example.Newer\",\"parameters\":{\"x\":1}}", 0, "{}",
+	 "org.example.Newer"},
+};
+
+static void replies_of_operations_are_checked(void **state)
+{
+	for (size_t i = 0; i < sizeof(op_rows) / sizeof(op_rows[0]); i++) {
+		const struct script_step steps[] = {
+			{SCRIPT_ACCEPT, NULL, 0},
+			{SCRIPT_EXPECT, "Connect", 0},
+			REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+			{SCRIPT_EXPECT, "Ping", 0},
+			{SCRIPT_SEND, op_rows[i].reply, 0},
+			{SCRIPT_NUL, NULL, 0},
+			{SCRIPT_EOF, NULL, 0},
+			{SCRIPT_END, NULL, 0},
+		};
+		const char *text = NULL, *error = NULL;
+		struct script_broker b;
+		struct vmc_call *c;
+
+		script_start(&b, steps);
+		assert_int_equal(vmc_call_start(&c, VM,
+						"org.vmchannel.Agent.Ping",
+						NULL, 0, PATIENT),
+				 0);
+		assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT),
+				 op_rows[i].r);
+		if (op_rows[i].r < 0) {
+			assert_text_has(op_rows[i].text);
+		} else {
+			assert_string_equal(text, op_rows[i].text);
+			assert_string_equal(error ? error : "",
+					    op_rows[i].error);
+		}
+		vmc_call_free(c);
+		script_finish(&b);
+	}
+}
+
+/* What follows the reply is the stream's, from its first byte. */
+static void call_is_upgraded(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+		{SCRIPT_EXPECT, "\"upgrade\":true", 0},
+		{SCRIPT_BOTH, "{\"parameters\":{\"pid\":3}}", 0},
+		{SCRIPT_SEND, "raw", 0},
+		{SCRIPT_RAW, "back", 0},
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	const char *text;
+	struct script_broker b;
+	struct vmc_call *c;
+	char buf[8];
+	int fd;
+
+	script_start(&b, steps);
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run",
+					"{\"argv\":[\"a\"]}", VMC_CALL_UPGRADE,
+					PATIENT),
+			 0);
+	assert_int_equal(vmc_call_stream(c), -EINVAL); /* no reply yet */
+	assert_int_equal(vmc_call_reply(c, &text, NULL, PATIENT), 0);
+	fd = vmc_call_stream(c);
+	assert_true(fd >= 0);
+	assert_int_equal(vmc_call_stream(c), -EINVAL);
+	vmc_call_free(c);
+	assert_int_equal(read(fd, buf, 4), 4);
+	assert_memory_equal(buf, "raw", 4);
+	assert_int_equal(write(fd, "back", 4), 4);
+	close(fd);
+	script_finish(&b);
+}
+
+static void refused_calls_are_not_upgraded(void **state)
+{
+	static const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		REPLY("{\"parameters\":{\"id\":\"7-1\"}}"),
+		{SCRIPT_EXPECT, "Run", 0},
+		REPLY("{\"error\":\"org.vmchannel.Exec.NoSuchUser\","
+		      "\"parameters\":{\"user\":\"x\"}}"),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	const char *text, *error;
+	struct script_broker b;
+	struct vmc_call *c;
+
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run", NULL,
+					VMC_CALL_UPGRADE | VMC_CALL_MORE, 0),
+			 -EINVAL);
+	script_start(&b, steps);
+	assert_int_equal(vmc_call_start(&c, VM, "org.vmchannel.Exec.Run", NULL,
+					VMC_CALL_UPGRADE, PATIENT),
+			 0);
+	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT), 0);
+	assert_string_equal(error, "org.vmchannel.Exec.NoSuchUser");
+	assert_int_equal(vmc_call_stream(c), -EINVAL);
+	vmc_call_free(c);
+	script_finish(&b);
+}
+
 /* Who has seen nothing but the snapshot can still say what it missed. */
 static void monitor_repeats_from_the_first(void **state)
 {
@@ -1019,6 +1155,46 @@ static void messages_keep_their_boundaries(void **state)
 	free(got);
 }
 
+/* Both sides of the library could agree on something else. */
+static void the_length_is_little_endian(void **state)
+{
+	static const struct {
+		size_t len;
+		unsigned char header[4];
+	} rows[] = {
+		{0x00000081, {0x81, 0, 0, 0}},
+		{0x0000807f, {0x7f, 0x80, 0, 0}},
+		{0x0000feff, {0xff, 0xfe, 0, 0}},
+		{0x00010203, {0x03, 0x02, 0x01, 0}},
+		{0x000fedcb, {0xcb, 0xed, 0x0f, 0}},
+		{VMC_MSG_MAX, {0, 0, 0x10, 0}},
+	};
+	char *buf = calloc(1, VMC_MSG_MAX);
+	unsigned char got[4];
+	int fd[2], status;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+		pid = fork();
+		if (pid == 0)
+			_exit(vmc_send_msg(fd[0], buf, rows[i].len) != 0);
+		close(fd[0]);
+		assert_int_equal(recv(fd[1], got, 4, MSG_WAITALL), 4);
+		assert_memory_equal(got, rows[i].header, 4);
+		for (size_t n = 0; n < rows[i].len;) {
+			ssize_t r = read(fd[1], buf, VMC_MSG_MAX);
+
+			assert_true(r > 0);
+			n += (size_t)r;
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		close(fd[1]);
+	}
+	free(buf);
+}
+
 static int recv_of(const char *bytes, size_t n, size_t size)
 {
 	char got[16];
@@ -1044,6 +1220,8 @@ static void message_lengths_are_checked(void **state)
 	assert_int_equal(recv_of("\4\0\0\0", 4, 16), -EPROTO);
 	assert_int_equal(recv_of("\xff\xff\xff\xff", 4, SIZE_MAX), -EMSGSIZE);
 	assert_int_equal(recv_of("\1\0\x10\0", 4, SIZE_MAX), -EMSGSIZE);
+	assert_int_equal(recv_of("\0\0\0\1", 4, SIZE_MAX), -EMSGSIZE);
+	assert_int_equal(recv_of("\0\0\0\x80", 4, SIZE_MAX), -EMSGSIZE);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
 	assert_int_equal(vmc_send_msg(fd[0], "", VMC_MSG_MAX + 1), -EMSGSIZE);
 	close(fd[0]);
@@ -1228,11 +1406,15 @@ int main(void)
 		TEST(call_goes_through_a_stream),
 		TEST(monitor_repeats_from_the_first),
 		TEST(call_start_keeps_its_timeout),
+		TEST(replies_of_operations_are_checked),
+		TEST(call_is_upgraded),
+		TEST(refused_calls_are_not_upgraded),
 		TEST(structs_keep_their_sizes),
 		TEST(local_call_asks_the_broker),
 		TEST(bad_replies_to_calls),
 		TEST(large_call_is_refused),
 		TEST(messages_keep_their_boundaries),
+		TEST(the_length_is_little_endian),
 		TEST(message_lengths_are_checked),
 	};
 

@@ -12,10 +12,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,16 +62,25 @@
 #define STATUS(state, reason) \
 	DO(ACCEPT), GET("StreamStatus"), REPLY(STREAM(state, reason))
 
+/* Their way ends, and the stream does not. */
+#define IN_ORDER DO(SHUT), DO(SWAP), STATUS("open", "null"), DO(SWAP)
+
 /* How a broker answers from then on. */
 #define ENDED(reason)                                     \
 	{                                                 \
 		SCRIPT_ANSWER, STREAM("ended", reason), 0 \
 	}
 
+/* The program's end, and that of the script. */
+#define ENDS_OK DO(EOF), ENDED("\"ok\""), DO(END)
+
 #define MIGRATED DO(CLOSE), STATUS("ended", "\"migrated\""), DO(CLOSE)
 
 #define RESUMED(members) REPLY("{\"parameters\":{\"id\":\"i-1\"," members "}}")
 #define NO_ENDS          ",\"received_end\":false,\"consumed_end\":false"
+
+/* The stream goes on there, from its first byte. */
+#define TAKES_UP DO(ACCEPT), GET("Resume"), RESUMED("\"consumed\":0" NO_ENDS)
 
 /* The connection on which the broker says where the stream stands. */
 #define SERVING "{\"parameters\":{\"life\":\"serving\"},\"continues\":true}"
@@ -79,17 +90,100 @@
 	",\"save\":\"" SAVE "\"},\"continues\":true}"
 #define TOLD_END(reason) \
 	"{\"parameters\":{\"life\":\"ended\",\"reason\":\"" reason "\"}}"
-/* Which one is put aside. */
-#define SWAP_STREAM                  \
+/* Of the stream and that one, the one which is aside. */
+#define SWAP                         \
 	{                            \
 		SCRIPT_SWAP, NULL, 0 \
 	}
-#define SWAP_WATCH                   \
-	{                            \
-		SCRIPT_SWAP, NULL, 1 \
-	}
 /* Afterwards the stream is aside, and the other one is here. */
-#define WATCHED SWAP_STREAM, DO(FOLLOW), REPLY(SERVING)
+#define WATCHED SWAP, DO(FOLLOW), REPLY(SERVING)
+
+#define TELL(bell)                      \
+	{                               \
+		SCRIPT_TELL, NULL, bell \
+	}
+#define HEAR(bell)                      \
+	{                               \
+		SCRIPT_HEAR, NULL, bell \
+	}
+#define REFUSED(reason)                                      \
+	REPLY("{\"error\":\"org.vmchannel.Broker.Refused\"," \
+	      "\"parameters\":{\"channel\":\"c\",\"reason\":\"" reason "\"}}")
+/* Not now; ask again. */
+#define LATER                                                     \
+	REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\"," \
+	      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}")
+
+/* The other place was asked when this is over: it tells. */
+#define FENCED_AND_ASKED WATCHED, REPLY(FENCED("10")), HEAR(0)
+#define ASKED            DO(ACCEPT), GET("Resume"), TELL(0)
+/* The VM has stayed. */
+#define STAYED REPLY(SERVING), SWAP
+
+/* ---- what a relay does to the system ------------------------------------ */
+
+/* In the order of its loop. */
+enum {
+	SEEN_IN = 1,
+	SEEN_LEAST = 5
+};
+
+/* Bells of the gate. */
+enum {
+	GATE_REACHED,
+	GATE_OPENED
+};
+
+static struct {
+	pthread_t program;
+	atomic_uint hups;   /* of the broker's end, in the loop */
+	atomic_uint steps;  /* the loop waited some milliseconds only */
+	atomic_uint blocks; /* it was waited for long outside of the loop */
+	atomic_bool gate;   /* the next connect() waits */
+	atomic_bool gate_failed;
+} seen;
+
+static void seen_reset(void)
+{
+	seen.program = pthread_self();
+	seen.hups = seen.steps = seen.blocks = 0;
+	seen.gate = seen.gate_failed = false;
+}
+
+int __real_poll(struct pollfd *p, nfds_t n, int ms);
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms);
+
+int __wrap_poll(struct pollfd *p, nfds_t n, int ms)
+{
+	int r;
+
+	if (pthread_equal(pthread_self(), seen.program))
+		return __real_poll(p, n, ms);
+	if (n < SEEN_LEAST) {
+		seen.blocks += ms < 0 || ms > 100;
+		return __real_poll(p, n, ms);
+	}
+	seen.steps += ms > 0 && ms <= 10;
+	r = __real_poll(p, n, ms);
+	seen.hups += r > 0 && p[SEEN_IN].revents & POLLHUP;
+	return r;
+}
+
+int __real_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
+
+int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	if (!pthread_equal(pthread_self(), seen.program) &&
+	    atomic_exchange(&seen.gate, false)) {
+		script_tell(GATE_REACHED);
+		if (!script_hear(GATE_OPENED))
+			seen.gate_failed = true;
+	}
+	return __real_connect(fd, sa, len);
+}
+
+/* ---- the stage ---------------------------------------------------------- */
 
 struct world {
 	struct script_broker from, to;
@@ -100,6 +194,8 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
+	seen_reset();
+	script_bells_make();
 	w->fds = script_count_fds();
 	*state = w;
 	return 0;
@@ -123,6 +219,7 @@ static int teardown(void **state)
 {
 	int left = wait_for_relay(*state);
 
+	script_bells_free();
 	free(*state);
 	if (left != 0)
 		print_error("%d descriptors too many\n", left);
@@ -159,6 +256,20 @@ static int connect_follow(void)
 		fail_msg("%s", vmc_strerror());
 	assert_string_equal(id, "i-1");
 	return fd;
+}
+
+static int begin(struct world *w, const struct script_step *from,
+		 const struct script_step *to)
+{
+	start(w, from, to);
+	return connect_follow();
+}
+
+/* The program has enough. */
+static void over(struct world *w, int fd)
+{
+	close(fd);
+	finish(w);
 }
 
 static void write_pattern(int fd, unsigned long long at, size_t n)
@@ -333,53 +444,35 @@ static void test_plain_use(void **state)
 		{SCRIPT_RAW, "#0", 300000},
 		{SCRIPT_BYTES, "#7", 300000},
 		DO(EOF),
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
+		IN_ORDER,
 		ENDED("\"ok\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 300000);
 	read_pattern(fd, 7, 300000);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	poll(NULL, 0, 50);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The other side has ended; the program goes on sending. */
 static void test_half_closed(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		{SCRIPT_RAW, "#0", 100000},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,    {SCRIPT_BYTES, "#0", 10},
+		IN_ORDER, {SCRIPT_RAW, "#0", 100000},
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 100000);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_reset_is_passed_on(void **state)
@@ -390,16 +483,12 @@ static void test_reset_is_passed_on(void **state)
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 1000);
 	expect_end(fd);
 	expect_reason(VMC_REASON_APP_ABORT);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_other_side_wants_no_more(void **state)
@@ -417,8 +506,7 @@ static void test_other_side_wants_no_more(void **state)
 	bool broken = false;
 	int fd;
 
-	start(w, from, NULL);
-	fd = connect_follow();
+	fd = begin(w, from, NULL);
 	write_pattern(fd, 0, 5);
 	read_pattern(fd, 0, 5);
 	for (int i = 0; i < 1000 && !broken; i++) {
@@ -427,25 +515,22 @@ static void test_other_side_wants_no_more(void **state)
 	}
 	assert_true(broken);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* The program closes with a backlog: all of it goes out, then the end. */
 static void test_close_at_once(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,   {SCRIPT_PAUSE, NULL, 100}, {SCRIPT_RAW, "#0", 150000},
-		DO(EOF), ENDED("\"ok\""),           DO(END),
+		BEGIN,
+		{SCRIPT_PAUSE, NULL, 100},
+		{SCRIPT_RAW, "#0", 150000},
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 150000);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* ---- moves -----------------------------------------------------------------
@@ -468,15 +553,10 @@ static void test_moves(void **state)
 		/* Taken at the source were 40: the rest comes again. */
 		{SCRIPT_RAW, "#40", 160},
 		{SCRIPT_BYTES, "#200", 50},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 100);
 	read_pattern(fd, 0, 200);
 	write_pattern(fd, 100, 100);
@@ -484,8 +564,7 @@ static void test_moves(void **state)
 	read_pattern(fd, 200, 50);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* What the source left in the socket counts, however slow the program is. */
@@ -502,25 +581,17 @@ static void test_program_reads_nothing(void **state)
 		GET("\"received\":150000,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#150000", 1000},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		IN_ORDER,
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	/* Without one byte read here. */
 	script_wait(&w->from);
 	read_pattern(fd, 0, 151000);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* Ends before the move: flags on both sides, each way. */
@@ -540,17 +611,13 @@ static void test_ends_before_the_move(void **state)
 		ENDED("\"ok\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_received_end_comes_with_the_answer(void **state)
@@ -569,52 +636,36 @@ static void test_received_end_comes_with_the_answer(void **state)
 		RESUMED("\"consumed\":0,\"received_end\":true,"
 			"\"consumed_end\":false"),
 		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	poll(NULL, 0, 50);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* All was sent and the end, too; the broker took it, but did not say so. */
 static void test_both_ends_were_there(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		{SCRIPT_PAUSE, NULL, 100},
-		MIGRATED,
-		DO(END),
+		BEGIN,    {SCRIPT_BYTES, "#0", 10},
+		IN_ORDER, {SCRIPT_PAUSE, NULL, 100},
+		MIGRATED, DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"received_end\":true,\"sent\":10,\"sent_end\":true"),
 		RESUMED("\"consumed\":10,\"received_end\":true,"
 			"\"consumed_end\":true"),
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 10);
@@ -622,8 +673,7 @@ static void test_both_ends_were_there(void **state)
 	script_wait(&w->from);
 	poll(NULL, 0, 50);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* Answers that cannot be true end the stream. */
@@ -675,8 +725,10 @@ static void test_numbers_that_do_not_fit(void **state)
 static void test_an_end_that_is_taken_back(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,    DO(SHUT), DO(SWAP), STATUS("open", "null"),
-		DO(SWAP), MIGRATED, DO(END),
+		BEGIN,
+		IN_ORDER,
+		MIGRATED,
+		DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
@@ -684,15 +736,11 @@ static void test_an_end_that_is_taken_back(void **state)
 		RESUMED("\"consumed\":0" NO_ENDS),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	expect_end(fd);
 	expect_reason(VMC_REASON_SESSION_LOST);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_final_refusals(void **state)
@@ -753,8 +801,7 @@ static void test_destination_is_late(void **state)
 		REPLY("{\"error\":\"org.vmchannel.Broker.NoSuchToken\"}"),
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.LimitReached\","
-		      "\"parameters\":{\"limit\":\"awaited\",\"value\":64}}"),
+		LATER,
 		DO(ACCEPT),
 		GET("Resume"),
 		SAY("{\"parameters\":{\"id\":"),
@@ -769,18 +816,12 @@ static void test_destination_is_late(void **state)
 		SAY("\"consumed\":0" NO_ENDS "}}"),
 		DO(NUL),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Named only when the stream searches already; the first place is wrong. */
@@ -788,13 +829,9 @@ static void test_place_named_late(void **state)
 {
 	static const struct script_step from[] = {BEGIN, MIGRATED, DO(END)};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("Resume"),
-		RESUMED("\"consumed\":0" NO_ENDS),
+		TAKES_UP,
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	const char *wrong[] = {"/nonexistent", "web9", NULL};
@@ -807,8 +844,7 @@ static void test_place_named_late(void **state)
 	poll(NULL, 0, 100);
 	assert_int_equal(vmc_follow_to(VM, right, NULL), 0);
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* A command carries the connection, and is a child no longer afterwards. */
@@ -846,10 +882,105 @@ static void test_via_a_command(void **state)
 	read_pattern(fd, 0, 100000);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(w, fd);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
+}
+
+/* Until the other one answers, it is asked as well. */
+#define LEFT BEGIN, MIGRATED, ASKED, DO(EOF)
+
+/* Where the second broker of a move is reached by a command only. Each start of
+ * it leaves an x in the file "starts". */
+static int start_via(struct world *w, const struct script_step *from,
+		     const struct script_step *to)
+{
+	char command[256];
+	const char *via[] = {command, NULL};
+
+	start(w, from, to);
+	snprintf(
+		command, sizeof(command),
+		"printf x >>%s/starts; exec socat -t 60 -,shut-down UNIX-CONNECT:%s/" VM
+		"/control",
+		w->to.root, w->to.root);
+	assert_int_equal(vmc_follow_to(VM, NULL, via), 0);
+	return connect_follow();
+}
+
+static long count_starts(const struct world *w)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/starts", w->to.root);
+	assert_int_equal(stat(path, &st), 0);
+	unlink(path);
+	return st.st_size;
+}
+
+#define TAKEN_UP TAKES_UP, WATCHED
+
+/* One way has ended and the other not: that is not polled for, over and
+ * over. */
+static void test_via_fenced_with_one_end(void **state)
+{
+	static const struct script_step from[] = {LEFT, ASKED, DO(EOF),
+						  DO(END)};
+	static const struct script_step to[] = {
+		TAKEN_UP,
+		HEAR(0),
+		REPLY(FENCED("0")),
+		HEAR(0),
+		SWAP,
+		DO(SHUT),
+		{SCRIPT_PAUSE, NULL, 200},
+		SWAP,
+		STAYED,
+		{SCRIPT_SWAP, NULL, 1},
+		STATUS("open", "null"),
+		{SCRIPT_SWAP, NULL, 1},
+		TELL(1),
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, from, to);
+
+	assert_true(script_hear(1));
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	close(fd);
+	assert_in_range(seen.hups, 0, 10);
+	assert_int_equal(wait_for_relay(w), 0);
+	count_starts(w);
+	finish(w);
+}
+
+/* What was told is final: no other command is run to ask. */
+static void test_via_told_of_the_end(void **state)
+{
+	static const struct script_step from[] = {LEFT, DO(END)};
+	static const struct script_step to[] = {
+		TAKEN_UP, REPLY(TOLD_END("app-abort")),
+		DO(EOF),  SWAP,
+		DO(SHUT), DO(EOF),
+		DO(END),
+	};
+	struct world *w = *state;
+	int fd = start_via(w, from, to);
+
+	expect_end(fd);
+	close(fd);
+	assert_int_equal(wait_for_relay(w), 0);
+	/* For the stream, and for what is told of it. */
+	assert_int_equal(count_starts(w), 2);
+	finish(w);
 }
 
 /* Two moves, the second one back home. */
@@ -867,9 +998,7 @@ static void test_there_and_back(void **state)
 		GET("\"received\":5,\"received_end\":false,\"sent\":"),
 		RESUMED("\"consumed\":20" NO_ENDS),
 		{SCRIPT_RAW, "#20", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
@@ -881,16 +1010,12 @@ static void test_there_and_back(void **state)
 		DO(QUIT),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 20);
 	read_pattern(fd, 0, 5);
 	write_pattern(fd, 20, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The name where the stream was leads to the next host already. */
@@ -906,19 +1031,13 @@ static void test_name_that_leads_on(void **state)
 		RESUMED("\"consumed\":5" NO_ENDS),
 		{SCRIPT_RAW, "#5", 5},
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* What its own broker said of the end counts; nobody is asked. */
@@ -928,24 +1047,18 @@ static void test_told_of_the_move(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("migrated")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		DO(ACCEPT),
 		GET("\"kept\":0},"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_told_of_the_end(void **state)
@@ -954,19 +1067,15 @@ static void test_told_of_the_end(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(TOLD_END("app-abort")),
-		SWAP_STREAM,
+		SWAP,
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	expect_end(fd);
 	expect_reason(VMC_REASON_APP_ABORT);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Both ways are closed, and what was sent is with nobody yet. */
@@ -975,31 +1084,25 @@ static void test_moves_after_both_ends(void **state)
 	static const struct script_step from[] = {
 		BEGIN,
 		WATCHED,
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_RAW, "#0", 4},
 		DO(HALF),
 		DO(SHUT),
-		SWAP_STREAM,
+		SWAP,
 		REPLY(TOLD_END("migrated")),
 		DO(ACCEPT),
 		GET("\"sent\":10,\"sent_end\":true"),
 		RESUMED("\"consumed\":4,\"received_end\":true,"
 			"\"consumed_end\":false"),
 		{SCRIPT_RAW, "#4", 6},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The destination is asked before the source lets go, and has the stream as
@@ -1013,7 +1116,7 @@ static void test_fenced(void **state)
 		WATCHED,
 		REPLY(FENCED("200")),
 		DO(EOF),
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1025,15 +1128,10 @@ static void test_fenced(void **state)
 		RESUMED("\"consumed\":40" NO_ENDS),
 		{SCRIPT_BYTES, "#200", 50},
 		{SCRIPT_RAW, "#40", 160},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 100);
 	read_pattern(fd, 0, 250);
 	/* Nothing of this for the source, whenever it was written. */
@@ -1041,8 +1139,7 @@ static void test_fenced(void **state)
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Up to what was delivered, however slow the program is, and not a byte of
@@ -1053,10 +1150,10 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 		BEGIN,
 		WATCHED,
 		REPLY(FENCED("150000")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 150000},
 		{SCRIPT_BYTES, "other history", 10},
-		SWAP_STREAM,
+		SWAP,
 		DO(EOF),
 		DO(END),
 	};
@@ -1065,58 +1162,33 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 		GET("\"received\":150000,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#150000", 1000},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	script_wait(&w->from);
 	read_pattern(fd, 0, 151000);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
-
-/* What the source's own Resume is for here: it is asked last, so the other
- * place was asked when that comes. */
-#define FENCED_AND_ASKED \
-	WATCHED, REPLY(FENCED("10")), SWAP_WATCH, DO(ACCEPT), GET("Resume")
-/* With the call aside: the VM has stayed. */
-#define STAYED REPLY(SERVING), SWAP_STREAM
 
 /* It stays after all: nothing has happened. */
 static void test_fenced_and_stays(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		{SCRIPT_RAW, "#0", 100},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, {SCRIPT_RAW, "#0", 100},
+		ENDS_OK,
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("\"save\":\"" SAVE "\""),
-		DO(EOF),
+		DO(ACCEPT), GET("\"save\":\"" SAVE "\""), TELL(0), DO(EOF),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 20);
 	write_pattern(fd, 0, 100);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* A guest with another history is here: the search is over at once. */
@@ -1126,25 +1198,21 @@ static void test_fenced_and_ended(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(TOLD_END("rollback")),
-		SWAP_STREAM,
+		SWAP,
 		DO(CLOSE),
 		/* Not Resume again. */
 		STATUS("ended", "\"rollback\""),
 		ENDED("\"rollback\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	static const struct script_step to[] = {ASKED, DO(EOF), DO(END)};
+	int fd = begin(*state, from, to);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	expect_reason(VMC_REASON_ROLLBACK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* A snapshot can be over before we were told that it began. */
@@ -1152,60 +1220,45 @@ static void test_fenced_for_a_moment(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		SWAP_STREAM,
+		SWAP,
 		DO(FOLLOW),
 		{SCRIPT_BOTH, FENCED("0"), 0},
 		SAY(SERVING),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#0", 10},
 		{SCRIPT_RAW, "#0", 100},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	write_pattern(fd, 0, 100);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Both sides run, and the other one has another history: not ours. */
 static void test_fenced_and_refused(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		FENCED_AND_ASKED,
-		/* Nobody is asked any more. */
-		DO(EOF),
-		SWAP_WATCH,
-		STAYED,
-		{SCRIPT_BYTES, "#10", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
+		STAYED,  {SCRIPT_BYTES, "#10", 10}, DO(EOF),
+		TELL(1), ENDED("\"ok\""),           DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("Resume"),
-		REPLY("{\"error\":\"org.vmchannel.Broker.Refused\","
-		      "\"parameters\":{\"channel\":\"c\",\"reason\":"
-		      "\"session-lost\"}}"),
+		REFUSED("session-lost"),
+		DO(EOF),
+		/* It is not asked any more. */
+		TELL(0),
+		HEAR(1),
+		DO(NOBODY),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 20);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The state leaves again: another one, and further on. */
@@ -1215,9 +1268,8 @@ static void test_fenced_twice(void **state)
 		BEGIN,
 		{SCRIPT_BYTES, "#0", 10},
 		FENCED_AND_ASKED,
-		SWAP_WATCH,
 		REPLY(FENCED("20")),
-		SWAP_STREAM,
+		SWAP,
 		{SCRIPT_BYTES, "#10", 10},
 		DO(EOF),
 		DO(END),
@@ -1225,23 +1277,18 @@ static void test_fenced_twice(void **state)
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"received\":10,"),
+		TELL(0),
 		DO(EOF),
 		DO(ACCEPT),
 		GET("\"received\":20,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#20", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 30);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The source ends without a word more. */
@@ -1254,24 +1301,216 @@ static void test_fenced_and_cut(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("Resume"),
+		ASKED,
 		/* It may know by then or not: the call is the same. */
 		{SCRIPT_PAUSE, NULL, 100},
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#10", 10},
+		ENDS_OK,
+	};
+	int fd = begin(*state, from, to);
+
+	read_pattern(fd, 0, 20);
+	over(*state, fd);
+}
+
+/* Both ways are closed in order before the fence is up, or while it is. That
+ * is no broker that has gone. */
+static void test_fenced_between_two_ends(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		{SCRIPT_RAW, "#0", 10},
 		DO(EOF),
-		ENDED("\"ok\""),
+		FENCED_AND_ASKED,
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		TELL(1),
+		/* It was looked at since. */
+		HEAR(0),
+		/* Nobody left, and nobody came. */
+		DO(NOBODY),
+		STAYED,
+		TELL(2),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		SWAP,
+		ENDS_OK,
+	};
+	static const struct script_step to[] = {
+		ASKED, HEAR(1), LATER, ASKED, HEAR(2), DO(EOF), DO(END),
+	};
+	int fd = begin(*state, from, to);
+
+	read_pattern(fd, 0, 10);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.blocks, 0);
+	assert_in_range(seen.hups, 0, 3);
+	over(*state, fd);
+}
+
+/* The same, and the source lets go. */
+static void test_fenced_between_two_ends_and_gone(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		WATCHED,
+		REPLY(FENCED("0")),
+		HEAR(0),
+		SWAP,
+		DO(SHUT),
+		SWAP,
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		ASKED,
+		{SCRIPT_PAUSE, NULL, 100},
+		RESUMED("\"consumed\":4,\"received_end\":true,"
+			"\"consumed_end\":false"),
+		{SCRIPT_RAW, "#4", 6},
+		ENDS_OK,
+	};
+	int fd = begin(*state, from, to);
+
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	over(*state, fd);
+}
+
+/* All was done before the VM left; where it is now it ends, or has ended. */
+static void test_fenced_with_nothing_left(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		WATCHED,
+		SWAP,
+		{SCRIPT_BYTES, "#0", 20},
+		{SCRIPT_RAW, "#0", 10},
+		DO(EOF),
+		DO(SHUT),
+		SWAP,
+		REPLY(FENCED("20")),
+		HEAR(0),
+		REPLY(TOLD_END("migrated")),
+		DO(QUIT),
+		DO(END),
+	};
+	static const struct script_step to[] = {
+		DO(ACCEPT), GET("\"sent\":10,\"sent_end\":true"),
+		TELL(0),    REFUSED("ok"),
 		DO(END),
 	};
 	struct world *w = *state;
+	struct vmc_status s;
+	int fd;
+
+	fd = begin(w, from, to);
+	read_pattern(fd, 0, 20);
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(vmc_stream_status(VM, "i-1", &s), 0);
+	assert_int_equal(s.bytes_in, 20);
+	assert_int_equal(s.bytes_out, 10);
+	over(w, fd);
+}
+
+/* The broker that tells us where the stream stands is not asked for it, too:
+ * neither by its name nor by its directory. */
+static void test_fenced_and_not_asked_twice(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		{SCRIPT_BYTES, "#0", 10},
+		FENCED_AND_ASKED,
+		/* All places had their turn since the first time. */
+		HEAR(0),
+		DO(NOBODY),
+		STAYED,
+		DO(EOF),
+		DO(CLOSE),
+		SWAP,
+		REPLY(TOLD_END("ok")),
+		ENDED("\"ok\""),
+		DO(END),
+	};
+	static const struct script_step to[] = {ASKED, LATER, ASKED, DO(EOF),
+						DO(END)};
+	struct world *w = *state;
+	const char *places[] = {NULL, NULL, NULL};
 	int fd;
 
 	start(w, from, to);
+	places[0] = w->from.root;
+	places[1] = w->to.root;
+	assert_int_equal(vmc_follow_to(VM, places, NULL), 0);
 	fd = connect_follow();
-	read_pattern(fd, 0, 20);
+	read_pattern(fd, 0, 10);
+	/* Until the fence is over. */
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	over(w, fd);
+}
+
+/* The program is gone, and all is taken: nothing is left but to be told. */
+static void test_waits_for_the_last_word(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,   WATCHED,
+		SWAP,    {SCRIPT_RAW, "#0", 10},
+		DO(EOF), DO(SHUT),
+		HEAR(0), {SCRIPT_PAUSE, NULL, 100},
+		SWAP,    REPLY(TOLD_END("ok")),
+		SWAP,    ENDS_OK,
+	};
+	struct world *w = *state;
+	int fd = begin(w, from, NULL);
+
+	write_pattern(fd, 0, 10);
+	shutdown(fd, SHUT_WR);
+	expect_end(fd);
+	seen.steps = 0;
 	close(fd);
+	script_tell(0);
+	expect_reason(VMC_REASON_OK);
+	assert_int_equal(seen.steps, 0);
 	finish(w);
+}
+
+/* Who cannot be told any more where the stream stands may know its end. */
+static void test_told_by_a_refusal(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		SWAP,
+		DO(FOLLOW),
+		REFUSED("agent-lost"),
+		DO(EOF),
+		SWAP,
+		DO(CLOSE),
+		HEAR(0),
+		DO(NOBODY),
+		TELL(1),
+		ENDED("\"agent-lost\""),
+		DO(END),
+	};
+	int fd = begin(*state, from, NULL);
+
+	expect_end(fd);
+	script_tell(0);
+	assert_true(script_hear(1));
+	expect_reason(VMC_REASON_AGENT_LOST);
+	over(*state, fd);
 }
 
 /* A worker's successor says where the stream stands, too. */
@@ -1297,17 +1536,14 @@ static void test_watch_comes_back(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT), GET("Resume"),   RESUMED("\"consumed\":0" NO_ENDS),
-		DO(EOF),    ENDED("\"ok\""), DO(END),
+		TAKES_UP,
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	script_wait(&w->from);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* ---- processes --------------------------------------------------------------
@@ -1342,8 +1578,9 @@ static void test_exit_waits(void **state)
 static void test_fork(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,   {SCRIPT_RAW, "#0", 20}, DO(EOF), ENDED("\"ok\""),
-		DO(END),
+		BEGIN,
+		{SCRIPT_RAW, "#0", 20},
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	int fd, before, go[2], status;
@@ -1376,20 +1613,44 @@ static void test_fork(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A broker that does not answer must hold up neither fork() nor a question,
+ * and a child has no copy of that connection, either. */
+static void test_fork_while_it_connects(void **state)
+{
+	static const struct script_step from[] = {
+		BEGIN,
+		ENDS_OK,
+	};
+	struct world *w = *state;
+	int fd, before, status;
+	pid_t pid;
+
+	before = script_count_fds();
+	start(w, from, NULL);
+	seen.gate = true;
+	fd = connect_follow();
+	assert_true(script_hear(GATE_REACHED));
+	pid = fork();
+	if (pid == 0)
+		_exit(script_count_fds() != before + 1);
+	script_tell(GATE_OPENED);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_false(seen.gate_failed);
+	over(w, fd);
+}
+
 static void test_signals_are_the_programs(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	sigset_t set, old;
 	int fd;
 
-	start(w, from, NULL);
-	fd = connect_follow();
+	fd = begin(w, from, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	/* Nobody but this thread could take it, and it does not. */
@@ -1400,8 +1661,7 @@ static void test_signals_are_the_programs(void **state)
 	assert_int_equal(sigismember(&set, SIGUSR1), 1);
 	signal(SIGUSR1, SIG_IGN);
 	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* ---- calls ------------------------------------------------------------------
@@ -1429,9 +1689,7 @@ static void test_listener_follows(void **state)
 		GET("\"token\":\"" TOKEN "\""),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	struct vmc_listener *l;
@@ -1492,6 +1750,8 @@ int main(void)
 		TEST(test_destination_is_late),
 		TEST(test_place_named_late),
 		TEST(test_via_a_command),
+		TEST(test_via_fenced_with_one_end),
+		TEST(test_via_told_of_the_end),
 		TEST(test_there_and_back),
 		TEST(test_name_that_leads_on),
 		TEST(test_told_of_the_move),
@@ -1505,9 +1765,16 @@ int main(void)
 		TEST(test_fenced_and_refused),
 		TEST(test_fenced_twice),
 		TEST(test_fenced_and_cut),
+		TEST(test_fenced_between_two_ends),
+		TEST(test_fenced_between_two_ends_and_gone),
+		TEST(test_fenced_with_nothing_left),
+		TEST(test_fenced_and_not_asked_twice),
+		TEST(test_waits_for_the_last_word),
+		TEST(test_told_by_a_refusal),
 		TEST(test_watch_comes_back),
 		TEST(test_exit_waits),
 		TEST(test_fork),
+		TEST(test_fork_while_it_connects),
 		TEST(test_signals_are_the_programs),
 		TEST(test_listener_follows),
 		TEST(test_broker_without_follow),

@@ -20,6 +20,7 @@
 
 #define SUP IPC_FROM_SUPERVISOR
 #define WRK IPC_FROM_WORKER
+#define QMP IPC_FROM_QMP
 
 /* One legal message of each type. */
 static const struct {
@@ -58,6 +59,9 @@ static const struct {
 	{WRK, false, {.type = IPC_CLAIM, .text = "00ff"}},
 	{SUP, false, {.type = IPC_CLAIMED, .value = -17}},
 	{SUP, false, {.type = IPC_VMSTATE, .value = 2}},
+	{SUP, false, {.type = IPC_LOOK}},
+	{SUP, false, {.type = IPC_MEND, .text = "/run/vmstate.sock"}},
+	{QMP, false, {.type = IPC_MENDED, .value = -5}},
 };
 
 /* What goes both ways. */
@@ -459,6 +463,25 @@ static void test_children(void **state)
 	children_done(&c);
 }
 
+/* Whoever reads QEMU's words has three of its own. */
+static void test_qmp_says_little(void **state)
+{
+	for (int type = IPC_NONE; type <= IPC_TYPE_NUM; type++) {
+		const struct ipc_msg m = {
+			.type = (enum ipc_type)type,
+			.name = "org.example.x",
+			.caller = "guest:0",
+			.stream = "1",
+		};
+		uint8_t buf[IPC_BYTES_MAX];
+		bool may = type == IPC_READY || type == IPC_VM ||
+			   type == IPC_MENDED;
+
+		assert_int_equal(ipc_encode(&m, QMP, false, buf) > 0, may);
+		assert_int_equal(ipc_encode(&m, QMP, true, buf), 0);
+	}
+}
+
 static void test_link_backoff(void **state)
 {
 	static const unsigned int steps[] = {50,  100,  200, 400,
@@ -476,6 +499,13 @@ static void test_link_backoff(void **state)
 		assert_int_equal(l.last_error, ENOENT);
 		now = l.due_ms;
 	}
+	/* another limit */
+	l.max_ms = 3000;
+	for (size_t i = 0; i < 4; i++)
+		link_try(&l, now);
+	assert_int_equal(l.due_ms - now, 3000);
+	l.max_ms = LINK_RETRY_MAX_MS;
+	link_try(&l, now);
 	/* one that lived was real, one that was dropped at once was not */
 	l.since_ms = now;
 	link_lost(&l, now + LINK_PROVEN_MS - 1);
@@ -513,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_blob),
 		cmocka_unit_test(test_blob_broken),
 		cmocka_unit_test(test_children),
+		cmocka_unit_test(test_qmp_says_little),
 		cmocka_unit_test(test_link_backoff),
 		cmocka_unit_test(test_link_path),
 	};

@@ -234,14 +234,20 @@ static void test_default_deny(void **state)
 	policy_free(p);
 }
 
+#define CALL_SUBJECTS                                               \
+	"expected INTERFACE.METHOD, INTERFACE.*, @read, @control, " \
+	"@full or \"*\""
+
 static void test_errors(void **state)
 {
 	static const struct {
 		const char *line, *error;
 	} rows[] = {
 		{"connect a host",
-		 "expected \"connect|listen CHANNEL PRINCIPAL allow|deny\""},
-		{"dial a host allow", "\"dial\": expected connect or listen"},
+		 "expected \"connect|listen|call SUBJECT PRINCIPAL "
+		 "allow|deny\""},
+		{"dial a host allow",
+		 "\"dial\": expected connect, listen or call"},
 		{"connect .a host allow",
 		 "\".a\": expected a channel name, a prefix ending in \".*\", "
 		 "or \"*\""},
@@ -279,7 +285,9 @@ static void test_errors(void **state)
 		 "\"weight=17\": expected 1..16"},
 		{"connect a host allow weight=", "\"weight=\": expected 1..16"},
 		{"connect a host deny weight=2",
-		 "weight means nothing with deny; remove it"},
+		 "weight means nothing with deny or call; remove it"},
+		{"call @read host allow weight=2",
+		 "weight means nothing with deny or call; remove it"},
 		{"connect a host allow weight=2 weight=3",
 		 "weight is given twice"},
 		{"connect a host allow colour=2",
@@ -295,6 +303,16 @@ static void test_errors(void **state)
 		{"connect \x7f host allow", "byte 0x7f is not allowed here"},
 		{"connect \xc3\xa4 host allow",
 		 "byte 0xc3 is not allowed here"},
+		{"call @write host allow", "\"@write\": " CALL_SUBJECTS},
+		{"call a.b host allow", "\"a.b\": " CALL_SUBJECTS},
+		{"call a.b. host allow", "\"a.b.\": " CALL_SUBJECTS},
+		{"call A host allow", "\"A\": " CALL_SUBJECTS},
+		{"call a..B host allow", "\"a..B\": " CALL_SUBJECTS},
+		{"call .A host allow", "\".A\": " CALL_SUBJECTS},
+		{"call a.B* host allow", "\"a.B*\": " CALL_SUBJECTS},
+		{"call a.B_ host allow", "\"a.B_\": " CALL_SUBJECTS},
+		{"call .* host allow", "\".*\": " CALL_SUBJECTS},
+		{"call a host allow", "\"a\": " CALL_SUBJECTS},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -314,6 +332,64 @@ static void test_errors(void **state)
 		expect(p, POLICY_CONNECT, "a", &owner, true, "f:1");
 		policy_free(p);
 	}
+}
+
+static void expect_call(const struct policy *p, const char *method,
+			const char *class, const struct policy_caller *who,
+			bool allowed, const char *rule)
+{
+	struct policy_verdict v;
+
+	policy_check_call(p, method, class, who, &v);
+	assert_string_equal(v.rule, rule);
+	assert_int_equal(v.allowed, allowed);
+}
+
+static void test_calls(void **state)
+{
+	struct policy *p = make(GUEST, "call org.a.Power.Off host deny\n"
+				       "call org.a.Exec.* host allow\n"
+				       "call @read * allow\n"
+				       "call @full group:users allow\n"
+				       "connect * * allow\n");
+
+	expect_call(p, "org.a.Power.Off", "control", &owner, false, "f:1");
+	expect_call(p, "org.a.Power.Off", "control", &guser, false, "none");
+	expect_call(p, "org.a.Power.OffNow", "control", &owner, false, "none");
+	expect_call(p, "org.a.Exec.Run", "full", &owner, true, "f:2");
+	expect_call(p, "org.a.Executor.Run", "full", &owner, false, "none");
+	expect_call(p, "org.b.X", "read", &owner, true, "f:3");
+	expect_call(p, "org.b.X", "full", &guser, true, "f:4");
+	expect_call(p, "org.b.X", "full", &groot, false, "none");
+	policy_free(p);
+}
+
+/* A rule about calls says nothing about channels of that name. */
+static void test_calls_are_not_channels(void **state)
+{
+	struct policy *p = make(HOST, "call * * allow\n"
+				      "call a.B * allow\n");
+
+	expect(p, POLICY_CONNECT, "a.B", &owner, false, "none");
+	expect(p, POLICY_LISTEN, "a.B", &owner, false, "none");
+	policy_free(p);
+}
+
+static void test_calls_builtin(void **state)
+{
+	struct policy *p = make(GUEST, "");
+
+	assert_int_equal(policy_seal(p), 0);
+	expect_call(p, "a.B", "read", &owner, true, "built-in:8");
+	expect_call(p, "a.B", "control", &owner, true, "built-in:9");
+	expect_call(p, "a.B", "full", &owner, false, "built-in:10");
+	expect_call(p, "a.B", "read", &groot, false, "built-in:10");
+	policy_free(p);
+	p = make(HOST, "");
+	assert_int_equal(policy_seal(p), 0);
+	expect_call(p, "a.B", "full", &owner, true, "built-in:6");
+	expect_call(p, "a.B", "read", &other, false, "built-in:7");
+	policy_free(p);
 }
 
 static void test_nul_byte(void **state)
@@ -465,6 +541,9 @@ int main(void)
 		cmocka_unit_test(test_builtin_guest),
 		cmocka_unit_test(test_default_deny),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_calls_are_not_channels),
+		cmocka_unit_test(test_calls_builtin),
 		cmocka_unit_test(test_nul_byte),
 		cmocka_unit_test(test_line_length),
 		cmocka_unit_test(test_name_length),

@@ -207,6 +207,7 @@ static void test_id_is_taken(void **state)
 		"q -device {\"driver\":\"e1000\",\"id\":\"vmchannel\"}",
 		"q -chardev null,id=vmchannel-link",
 		"q -chardev socket,path=/x,id=vmchannel-qmp",
+		"q -chardev socket,path=/x,id=vmchannel-events",
 	};
 
 	(void)state;
@@ -316,6 +317,8 @@ static void test_build_all(void **state)
 		PORT,
 		"-chardev",
 		"socket,id=vmchannel-qmp,path=/a,,b/qmp,server=on,wait=off",
+		"-chardev",
+		"socket,id=vmchannel-events,path=/a,,b/ev,server=on,wait=off",
 		"-readconfig",
 		"/a,b/qemu.conf",
 		"-object",
@@ -325,6 +328,7 @@ static void test_build_all(void **state)
 				       .spare = 3,
 				       .link = "/a,b=c/link",
 				       .qmp = "/a,b/qmp",
+				       .events = "/a,b/ev",
 				       .mon_config = "/a,b/qemu.conf",
 				       .state = "/r,u n/v_m-1.x/vmstate.sock%",
 				       .uuid = "u-u"};
@@ -349,6 +353,28 @@ static void test_build_plain_monitor(void **state)
 	};
 	const struct qemu_wish wish = {
 		.transport = QEMU_CCW, .link = "/l", .qmp = "/q"};
+
+	(void)state;
+	check_words(&wish, want, COUNT(want));
+}
+
+/* vmchanneld's own does not need the one for people. */
+static void test_build_events_monitor(void **state)
+{
+	static const char *const want[] = {
+		"-device",
+		"virtio-serial-ccw,id=vmchannel,max_ports=2",
+		"-chardev",
+		"socket,id=vmchannel-link,path=/l,server=on,wait=off",
+		"-device",
+		PORT,
+		"-chardev",
+		"socket,id=vmchannel-events,path=/e,server=on,wait=off",
+		"-mon",
+		"chardev=vmchannel-events,mode=control",
+	};
+	const struct qemu_wish wish = {
+		.transport = QEMU_CCW, .link = "/l", .events = "/e"};
 
 	(void)state;
 	check_words(&wish, want, COUNT(want));
@@ -448,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_build_pci),
 		cmocka_unit_test(test_build_all),
 		cmocka_unit_test(test_build_plain_monitor),
+		cmocka_unit_test(test_build_events_monitor),
 		cmocka_unit_test(test_queues_and_vectors),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_quote),

@@ -37,6 +37,7 @@
 #include "host/bus.h"
 #include "host/ipc.h"
 #include "host/sandbox.h"
+#include "host/vm_watch.h"
 
 /* A case's answer, as exit status. */
 #define WORKED  0
@@ -308,6 +309,26 @@ static int (*const workers[])(void) = {
 /* ---- what the worker needs ------------------------------------------------
  */
 
+static int do_accept(void)
+{
+	return result(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+}
+
+static int do_getrandom(void)
+{
+	char c;
+
+	return result((int)getrandom(&c, 1, 0));
+}
+
+static int do_getsockopt(void)
+{
+	struct ucred u;
+	socklen_t len = sizeof(u);
+
+	return result(getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &u, &len));
+}
+
 static bool can_accept(void)
 {
 	struct ucred u;
@@ -414,6 +435,35 @@ static int do_needed_by_the_bus(void)
 	return serves_qemu() ? WORKED : 15;
 }
 
+/* A line of QEMU's, and an answer to the supervisor. */
+static int do_needed_by_qmp(void)
+{
+	const struct ipc_msg ready = {.type = IPC_READY};
+	struct ipc_msg m;
+	int fd = -1;
+	struct pollfd p = {.fd = pair[0], .events = POLLOUT};
+	struct vm_watch w;
+	struct timespec ts;
+	size_t len;
+	ssize_t n;
+	const char *out;
+
+	if (ipc_recv(pair[0], &m, IPC_FROM_SUPERVISOR, &fd) != 1 ||
+	    poll(&p, 1, 0) != 1)
+		return 10;
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) < 0)
+		return 11;
+	vm_watch_init(&w, 0);
+	n = recv(qemu[0], qmp_watch_room(&w.qmp), QMP_READ_STEP, 0);
+	if (n <= 0 || vm_watch_input(&w, (size_t)n, 0) < 0)
+		return 12;
+	out = qmp_watch_output(&w.qmp, &len);
+	if (send(qemu[0], out, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return 13;
+	vm_watch_done(&w);
+	return ipc_send(pair[0], &ready, IPC_FROM_QMP, -1) == 0 ? WORKED : 14;
+}
+
 /* A limit the kernel keeps: one descriptor more than allowed. */
 static int do_too_many_files(void)
 {
@@ -431,6 +481,7 @@ static int do_too_much_memory(void)
 	static const size_t most[SANDBOX_WHO_NUM] = {
 		[SANDBOX_WORKER] = SANDBOX_DATA_MAX,
 		[SANDBOX_BUS] = SANDBOX_BUS_DATA_MAX,
+		[SANDBOX_QMP] = SANDBOX_QMP_DATA_MAX,
 	};
 
 	return malloc(most[who] + 4096) ? WORKED : REFUSED;
@@ -488,9 +539,9 @@ static void test_forbidden(void **state)
 }
 
 /* The same, and what only the worker may. */
-static void test_forbidden_to_the_bus(void **state)
+static void check_forbidden_to_others(enum sandbox_who other)
 {
-	who = SANDBOX_BUS;
+	who = other;
 	check_forbidden(&nobody);
 	for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++) {
 		int status = run(workers[i]);
@@ -499,6 +550,22 @@ static void test_forbidden_to_the_bus(void **state)
 			fail_msg("case %zu: wait status 0x%x", i,
 				 (unsigned int)status);
 	}
+}
+
+static void test_forbidden_to_the_bus(void **state)
+{
+	check_forbidden_to_others(SANDBOX_BUS);
+}
+
+/* And what only the bus process may. */
+static void test_forbidden_to_qmp(void **state)
+{
+	static int (*const others[])(void) = {do_accept, do_getrandom,
+					      do_getsockopt};
+
+	check_forbidden_to_others(SANDBOX_QMP);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_int_equal(WTERMSIG(run(others[i])), SIGSYS);
 }
 
 /* Most are not merely refused: the process that tries is not ours any more. */
@@ -566,6 +633,30 @@ static void test_needed_by_the_bus(void **state)
 	assert_int_equal(send(qemu[1], ping, sizeof(ping), 0), sizeof(ping));
 	who = SANDBOX_BUS;
 	check_needed(do_needed_by_the_bus);
+}
+
+static void test_needed_by_qmp(void **state)
+{
+	static const char greeting[] = "{\"QMP\": {}}\n";
+	const struct ipc_msg look = {.type = IPC_LOOK};
+	int status;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, qemu), 0);
+	assert_int_equal(send(qemu[1], greeting, sizeof(greeting) - 1, 0),
+			 sizeof(greeting) - 1);
+	assert_int_equal(ipc_send(pair[1], &look, IPC_FROM_SUPERVISOR, -1), 0);
+	json_object_seed(0);
+	who = SANDBOX_QMP;
+	status = run(do_needed_by_qmp);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), WORKED);
+}
+
+static void test_memory_of_qmp(void **state)
+{
+	who = SANDBOX_QMP;
+	assert_int_equal(WEXITSTATUS(run(do_too_much_memory)), REFUSED);
 }
 
 static void test_memory_of_the_bus(void **state)
@@ -736,7 +827,7 @@ static int back_to_the_worker(void **state)
 	return 0;
 }
 
-#define FOR_BUS(f) cmocka_unit_test_teardown(f, back_to_the_worker)
+#define OTHER(f) cmocka_unit_test_teardown(f, back_to_the_worker)
 
 int main(void)
 {
@@ -744,9 +835,12 @@ int main(void)
 		cmocka_unit_test(test_forbidden),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_needed),
-		FOR_BUS(test_forbidden_to_the_bus),
-		FOR_BUS(test_needed_by_the_bus),
-		FOR_BUS(test_memory_of_the_bus),
+		OTHER(test_forbidden_to_the_bus),
+		OTHER(test_needed_by_the_bus),
+		OTHER(test_memory_of_the_bus),
+		OTHER(test_forbidden_to_qmp),
+		OTHER(test_needed_by_qmp),
+		OTHER(test_memory_of_qmp),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_status),

@@ -2,6 +2,7 @@
 /* test_session.c - two engines: streams, credit, links that break, time */
 #include "pair.h"
 
+#include "session/internal.h"
 #include "session/wire.h"
 
 #define HOST  0
@@ -1005,6 +1006,85 @@ static void a_rolled_back_end_is_found_out(void **state)
 	assert_int_equal(ev.reason, VMC_REASON_ROLLBACK);
 }
 
+/* Another link; nobody has read anything of it yet. */
+static void link_anew(struct pair *p)
+{
+	struct vmc_event ev;
+
+	cut(p);
+	for (int i = 0; i < 2; i++) {
+		while (pair_event(p, i, &ev))
+			assert_int_equal(ev.type, VMC_EV_DOWN);
+		pair_attach(p, i);
+	}
+}
+
+/* Return: why the stream of @i ended, which is up first; OK: it did not. */
+static unsigned int end_reason(struct pair *p, int i)
+{
+	for (int n = 0; n < 10; n++) {
+		struct vmc_event ev;
+
+		next(p, !i);
+		ev = next(p, i);
+		if (ev.type == VMC_EV_END)
+			return ev.reason;
+	}
+	return VMC_REASON_OK;
+}
+
+/* @first finds out, and what it says about it is lost with the link. */
+static void told_after_all(int back, int first)
+{
+	struct vmc_session_config cfg;
+	struct vmc_event ev;
+	struct pair p;
+	vmc_stream h[2];
+	size_t size;
+	void *copy;
+
+	pair_init(&p, NULL, NULL);
+	pair_up(&p);
+	connect_streams(&p, h);
+	settle(&p);
+	vmc_session_config_default(&cfg, (enum vmc_role)back);
+	size = vmc_session_size(&cfg);
+	copy = malloc(size);
+	assert_non_null(copy);
+	memcpy(copy, p.end[back].mem, size);
+	send(&p, back, h[back], 10, VMC_PULL_MORE);
+	expect(&p, !back, VMC_EV_READABLE);
+	take(&p, !back, h[!back], 100);
+	/* As by a snapshot. */
+	memcpy(p.end[back].mem, copy, size);
+	free(copy);
+	link_anew(&p);
+	assert_int_equal(end_reason(&p, first), VMC_REASON_ROLLBACK);
+	expect(&p, first, VMC_EV_UP);
+	/* The other one has not read the answer. */
+	link_anew(&p);
+	assert_int_equal(end_reason(&p, !first), VMC_REASON_ROLLBACK);
+	/* It was for that one: what is lost next has a reason of its own. */
+	for (int n = 0; n < 10; n++) {
+		do
+			ev = next(&p, HOST);
+		while (ev.type != VMC_EV_NONE);
+		next(&p, GUEST);
+	}
+	assert_int_equal(p.end[first].s->explain, 0);
+	assert_int_equal(p.end[!first].s->explain, 0);
+	pair_free(&p);
+}
+
+static void a_rollback_is_told_even_if_the_link_dies(void **state)
+{
+	(void)state;
+	told_after_all(GUEST, HOST);
+	told_after_all(GUEST, GUEST);
+	told_after_all(HOST, HOST);
+	told_after_all(HOST, GUEST);
+}
+
 static void the_block_may_move(void **state)
 {
 	struct pair *p = *state;
@@ -1049,6 +1129,75 @@ static void grace_ends_the_streams(void **state)
 	ev = expect(p, HOST, VMC_EV_END);
 	assert_int_equal(ev.reason, VMC_REASON_SESSION_LOST);
 	assert_true(vmc_session_deadline(p->end[HOST].s) == UINT64_MAX);
+}
+
+/* A paused machine cannot come back in time, however long its grace is. */
+static void grace_waits_while_the_peer_stands(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[2];
+
+	pair_up(p);
+	connect_streams(p, h);
+	cut(p);
+	expect(p, HOST, VMC_EV_DOWN);
+	p->now += 100000000;
+	vmc_session_peer_stands(p->end[HOST].s, true, p->now);
+	assert_true(vmc_session_deadline(p->end[HOST].s) == UINT64_MAX);
+	p->now += UINT64_C(10000000000);
+	vmc_session_tick(p->end[HOST].s, p->now);
+	assert_int_equal(next(p, HOST).type, VMC_EV_NONE);
+	/* Said twice changes nothing; then it begins anew. */
+	vmc_session_peer_stands(p->end[HOST].s, false, p->now);
+	p->now += 1000;
+	vmc_session_peer_stands(p->end[HOST].s, false, p->now);
+	assert_true(vmc_session_deadline(p->end[HOST].s) ==
+		    p->now - 1000 + 300000000);
+	p->now += 300000000;
+	vmc_session_tick(p->end[HOST].s, p->now);
+	expect(p, HOST, VMC_EV_END);
+}
+
+/* Who says so may be wrong: a peer that moves all the same is heard. */
+static void a_peer_that_should_stand_is_heard(void **state)
+{
+	struct pair *p = *state;
+	vmc_stream h[2];
+
+	vmc_session_peer_stands(p->end[HOST].s, true, p->now);
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 10, 0);
+	expect(p, HOST, VMC_EV_READABLE);
+	assert_int_equal(take(p, HOST, h[HOST], 100), 10);
+}
+
+static void a_hello_can_be_repeated_at_once(void **state)
+{
+	struct pair *p = *state;
+	struct vmc_session *s = p->end[HOST].s;
+	uint64_t due;
+
+	vmc_session_greet_again(s); /* there is no link */
+	assert_int_equal(pair_write(p, HOST), 0);
+	pair_attach(p, HOST);
+	while (pair_write(p, HOST) > 0)
+		;
+	/* Its patience has grown. */
+	do {
+		due = vmc_session_deadline(s);
+		p->now = due;
+		vmc_session_tick(s, p->now);
+		pair_write(p, HOST);
+	} while (vmc_session_deadline(s) < due + 1000000);
+	assert_int_equal(pair_write(p, HOST), 0);
+	vmc_session_greet_again(s);
+	assert_in_range(pair_write(p, HOST), 1, HELLO_MAX);
+	assert_true(vmc_session_deadline(s) < p->now + 1000000);
+	/* One that has an answer is over. */
+	pair_up(p);
+	vmc_session_greet_again(s);
+	assert_int_equal(pair_write(p, HOST), 0);
 }
 
 static void bye_reaches_the_peer(void **state)
@@ -1226,8 +1375,12 @@ int main(void)
 		cmocka_unit_test(a_cut_at_any_byte_doubles_nothing),
 		T(a_restarted_peer_ends_the_streams),
 		T(a_rolled_back_end_is_found_out),
+		T(a_rollback_is_told_even_if_the_link_dies),
 		T(the_block_may_move),
 		T(grace_ends_the_streams),
+		T(grace_waits_while_the_peer_stands),
+		T(a_peer_that_should_stand_is_heard),
+		T(a_hello_can_be_repeated_at_once),
 		T(bye_reaches_the_peer),
 		T(bye_waits_for_the_rest_of_a_unit),
 		T(a_silent_peer_is_stalled_until_it_acks),

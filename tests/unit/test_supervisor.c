@@ -311,6 +311,48 @@ static void test_inherit(void **state)
 	done(&s);
 }
 
+/* ---- an upgrade at the wrong time ---- */
+
+static void test_no_upgrade_while_the_vm_is_elsewhere(void **state)
+{
+	static const struct {
+		enum life life;
+		const char *text;
+	} rows[] = {
+		{LIFE_INCOMING, "the VM has not arrived yet; try again when it "
+				"runs here"},
+		{LIFE_FENCED, "the VM is being saved or moved; try again when "
+			      "that is over"},
+		{LIFE_AWAY, "the VM runs elsewhere; end this vmchanneld "
+			    "instead"},
+		{LIFE_HELD, "an upgrade is going on already; try again"},
+		{LIFE_LOST, "the worker is just being started; try again"},
+	};
+	static struct supervisor s;
+
+	(void)state;
+	empty(&s);
+	s.worker = 1; /* only looked at */
+	s.worker_ready = true;
+	assert_null(upgrade_why_not(&s));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		s.life = rows[i].life;
+		assert_string_equal(upgrade_why_not(&s), rows[i].text);
+		assert_ptr_equal(upgrade_why_not(&s),
+				 upgrade_not_in(rows[i].life));
+	}
+	s.life = LIFE_NUM; /* of a later program */
+	assert_string_equal(upgrade_why_not(&s), upgrade_not_in(LIFE_LOST));
+	s.life = LIFE_SERVING;
+	s.worker_ready = false;
+	assert_string_equal(upgrade_why_not(&s), upgrade_not_in(LIFE_LOST));
+	s.up.phase = UPGRADE_STARTING;
+	assert_string_equal(upgrade_why_not(&s), upgrade_not_in(LIFE_HELD));
+	s.stopping = true;
+	assert_string_equal(upgrade_why_not(&s), "vmchanneld is ending");
+	done(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_resume_round_trip),
 		cmocka_unit_test(test_resume_versions_and_cuts),
 		cmocka_unit_test(test_inherit),
+		cmocka_unit_test(test_no_upgrade_while_the_vm_is_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

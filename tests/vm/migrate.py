@@ -76,11 +76,12 @@ class Host:
     state: QEMU takes the daemon's state along
     raw: a second port, without a daemon
     tap: the daemon's connection goes through one (.tap)
+    qmp: the daemon has a QMP socket of its own; or one at this path
     disk: a qcow2 image, for snapshots
     """
 
     def __init__(self, t, top, number, incoming=False, state=False, daemon=True,
-                 raw=False, args=(), disk=None, tap=False):
+                 raw=False, args=(), disk=None, tap=False, qmp=False):
         self.t = t
         self.tap = None
         self.dir = os.path.join(top, f"h{number}")
@@ -95,6 +96,9 @@ class Host:
             place = Place("vm", self.dir, self.entry)
             options = ["--uuid", UUID]
             options += ["--incoming"] if incoming and state else []
+            if qmp:
+                options += ["--qmp-events", qmp if isinstance(qmp, str) else
+                            os.path.join(self.dir, "qmp-events")]
             self.daemon = Daemon(place, self.dir, args=options)
             t.daemons.append(self.daemon)
         if state:

@@ -87,9 +87,25 @@ def raw_port(t, rate):
     return ends
 
 
+def panicked(vms):
+    return any("Kernel panic" in vm.serial() for vm in vms)
+
+
 def raw_port_loses(t):
-    """Whether bytes from the guest came twice, or not at all."""
-    guest, host = raw_port(t, 2 * MIB)
+    """Whether bytes from the guest came twice, or not at all; None: nobody
+    knows, since its kernel has not survived the switch."""
+    before = len(t.vms)
+    try:
+        guest, host = raw_port(t, 2 * MIB)
+    except (Failure, OSError):  # QEMU ends with its guest
+        vms = t.vms[before:]
+        if not panicked(vms):
+            raise
+        for vm in vms:
+            vm.qemu.kill()
+            vm.qemu.wait()
+        t.note("raw port: the guest's kernel panicked; another one is booted")
+        return None
     for name, end, other in (("host to guest", guest, host),
                              ("guest to host", host, guest)):
         t.note(f"raw port, {name}: {other.out} bytes sent, {end.lost} lost, "
@@ -101,14 +117,25 @@ def raw_port_loses(t):
 
 # A switch at which QEMU was not throttling does no harm that way.
 RAW_ATTEMPTS = 4
+# It is not our port; that its guest's kernel meets the end once was seen.
+RAW_PANICS = 3
 
 
 @test(timeout=400)
 def test_raw_port_loses(t):
     """What is tested here is the tests: the same switch, the same checker,
     and a port without vmchannel."""
-    check(any(raw_port_loses(t) for _ in range(RAW_ATTEMPTS)),
-          f"guest to host all came once at {RAW_ATTEMPTS} switches")
+    switches = panics = 0
+    while switches < RAW_ATTEMPTS:
+        loses = raw_port_loses(t)
+        if loses:
+            return
+        if loses is None:
+            panics += 1
+            check(panics < RAW_PANICS, f"{panics} kernels panicked")
+        else:
+            switches += 1
+    raise Failure(f"guest to host all came once at {switches} switches")
 
 
 def need_state():
@@ -188,7 +215,8 @@ def cancelled_before_switch(_journey, qmp, there):
 def test_migrations_that_fail(t):
     """The guest stays, and so do all streams, whether they follow or not."""
     need_state()
-    journey = Journey(t, seed_of_run(), state=True)
+    seed = seed_of_run()
+    journey = Journey(t, seed, state=True, qmp=seed % 2 == 0)
     load = Load(journey, 8)
     plain = Load(journey, 2)
     for how in (cancelled_early, killed_at_stop, killed_at_stop,

@@ -19,21 +19,23 @@ def host_switches(pid):
         return switches(f.read())
 
 
-def agent_switches(vm):
+def agent_switches(vm, name="vmchannel-agent"):
     return switches(vm.guest.run(
-        "cat /proc/$(pidof vmchannel-agent)/status").text())
+        f"cat $(grep -lx {name} /proc/[0-9]*/comm | "
+        "sed s/comm$/status/)").text())
 
 
 @test(timeout=90)
 def test_idle_wakes_nobody(t):
     vm = t.vm()
-    daemon = t.daemon(vm)
+    daemon = t.daemon(vm, args=["--qmp-events", vm.qmp_events])
     t.wait_peer(daemon)
     t.guest_serve(vm, "org.example.idle", "echo")
     t.host_connect(daemon, "org.example.idle", "hold", 80)
     time.sleep(4)  # the last acknowledgements and timers
-    pids = [daemon.proc.pid, daemon.worker()]
+    pids = [daemon.proc.pid, daemon.worker(), daemon.qmp_process()]
     before = [host_switches(p) for p in pids] + [agent_switches(vm)]
+    operations = agent_switches(vm, "vmchannel-ops")
     traces = [t.host("strace", "-f", "-qq", "-p", p, name=f"strace {p}")
               for p in pids]
     time.sleep(IDLE_SECONDS)
@@ -50,7 +52,9 @@ def test_idle_wakes_nobody(t):
         c)]
     check_equal(calls, [], "system calls while idle")
     after = agent_switches(vm)
-    check_equal(after - before[2], 0, "wake-ups of the agent")
+    check_equal(after - before[3], 0, "wake-ups of the agent")
+    check_equal(agent_switches(vm, "vmchannel-ops") - operations, 0,
+                "wake-ups of the operations process")
 
 
 @test(timeout=90)

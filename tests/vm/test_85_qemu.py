@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from vmtest import (Failure, Qmp, check, check_equal, guest_dir, machine_args,
-                    program, test, wait_for)
+                    program, test, varlink, wait_for)
 
 BARE = ["-S", "-display", "none", "-nodefaults"]
 
@@ -51,6 +51,11 @@ class Place:
             pass
         p.kill(signal.SIGTERM)
         check_equal(p.wait(), 0, "exit status after SIGTERM")
+
+    def wait_qmp(self, word):
+        """What vmchanneld's own QMP connection says."""
+        wait_for(f"QMP to say {word}", lambda: varlink(
+            self, "org.vmchannel.Broker.GetInfo").get("qmp") == word, 30, 0.1)
 
     def wait_clean(self):
         wait_for("an empty folder",
@@ -109,6 +114,12 @@ def test_run_becomes_qemu(t):
         vectors = qmp.command("qom-get", path="/machine/peripheral/vmchannel",
                               property="vectors")
         check_equal(vectors, 11, "vectors")
+        # Beside it, vmchanneld's own.
+        place.wait_qmp("stopped")  # it was started with -S
+        qmp.command("cont")
+        place.wait_qmp("running")
+        qmp.command("stop")
+        place.wait_qmp("stopped")
     place.stop(p)
     place.wait_clean()
 
@@ -356,6 +367,12 @@ def test_qemu_args(t):
     check(words[-1].startswith("dbus-vmstate,id=vmch0,"), words[-1])
     check_equal(shlex.split(place.cli("qemu-args", "--no-state", "vm").ok()),
                 words[:-2], "without state")
+    p = place.cli("qemu-args", "--qmp-events", "vm")
+    more = shlex.split(p.ok())
+    check_equal(more[-4:-2], ["-mon", "chardev=vmchannel-events,mode=control"],
+                "a QMP socket more")
+    check(f"vmchanneld --qmp-events {place.dir}/qmp-events --dir" in
+          p.errors(), p.errors())
     p = place.cli("qemu-args", "--incoming", "vm")
     check_equal(shlex.split(p.ok()), words, "options of the destination")
     check("vmchanneld --incoming --dir" in p.errors(), p.errors())
@@ -414,8 +431,9 @@ def test_attach(t):
         place.attach(qmp, "--detach").ok(40)
         place.wait_clean()
         place.attach(qmp, "--detach").ok()
-        place.attach(qmp).ok()
+        place.attach(qmp, "--qmp-events", qmp).ok()
         place.wait_link()
+        place.wait_qmp("stopped")
         qemu.kill()
         qemu.wait()
         place.wait_clean()

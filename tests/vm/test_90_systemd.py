@@ -5,42 +5,11 @@ import os
 import re
 import subprocess
 
-from vmtest import (BUILD, SOURCE, Failure, Skip, check, check_equal,
-                    guest_dir, program, test, wait_for)
+from vmtest import (DEBIAN_BOOT_TIMEOUT, DEBIAN_MAKE_SECONDS, SOURCE, Failure,
+                    check, check_equal, program, test, wait_for)
 
 UNIT = "vmchannel-agent.service"
-DEBIAN = "guest-debian"
-# The root in memory is there twice while it is unpacked.
-MEMORY = ("-m", "768")
-# systemd under emulation; a loaded machine gets this long.
-BOOT_SECONDS = 240
-# To fetch a Debian, once; else it takes seconds.
-MAKE_SECONDS = 900
-CANNOT = 77
-
-
-def debian():
-    """Folder of the guest; made anew, because it is what gets installed."""
-    if not debian.path:
-        p = subprocess.run([os.path.join(SOURCE, "guest/mkdebian"), BUILD],
-                           stdin=subprocess.DEVNULL, capture_output=True,
-                           text=True, timeout=MAKE_SECONDS, check=False)
-        said = p.stderr.strip()
-        if p.returncode == CANNOT:
-            raise Skip(said.splitlines()[-1] if said else "no Debian")
-        if p.returncode:
-            raise Failure("mkdebian: " + said)
-        debian.path = guest_dir(DEBIAN)
-    return debian.path
-
-
-debian.path = None
-
-
-def boot(t, **options):
-    """A VM; nobody but udev and systemd starts the agent."""
-    return t.vm(initramfs=debian(), agent=False,
-                args=MEMORY, boot_timeout=BOOT_SECONDS, **options)
+TIMEOUT = DEBIAN_MAKE_SECONDS + 2 * DEBIAN_BOOT_TIMEOUT
 
 
 def prop(vm, name):
@@ -70,9 +39,9 @@ def works(t, vm, daemon, name):
     t.host_connect(daemon, name, "duplex", 100000, 1).ok(30)
 
 
-@test(timeout=MAKE_SECONDS + 300, slow=True)
+@test(timeout=TIMEOUT, slow=True)
 def test_systemd_port_at_boot(t):
-    vm = boot(t)
+    vm = t.debian()
     daemon = t.daemon(vm)
     wait_active(vm)
     # udev wanted it, nobody enabled it.
@@ -163,10 +132,10 @@ def installed_while_running(t, vm, daemon):
     t.wait_peer(daemon)
 
 
-@test(timeout=MAKE_SECONDS + 300, slow=True)
+@test(timeout=TIMEOUT, slow=True)
 def test_systemd_hot_plug(t):
     """The port comes later, goes, and comes again."""
-    vm = boot(t, link=False)
+    vm = t.debian(link=False)
     top = os.path.join(t.dir, "run")
     os.makedirs(top)
     env = {"VMCHANNEL_DIR": top,

@@ -24,12 +24,25 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
 
+DEBIAN = "guest-debian"
+DEBIAN_MEMORY = 512
+# To fetch a Debian, once; else it takes seconds.
+DEBIAN_MAKE_SECONDS = 900
+SPARE_DISK_BYTES = 64 << 20
+CANNOT = 77
+
 RUNNER_PORT = "org.vmchannel.test"
 LINK_PORT = "org.vmchannel.0"
+# The channels of the guest's operations process.
+OPERATIONS = ["org.vmchannel." + n for n in (
+    "Agent", "Exec", "File", "Network", "Power", "Session", "Storage",
+    "System")]
 USERS = {"root": 0, "alice": 1000, "bob": 1001}
 
 # A boot takes 2 s on an idle machine; a loaded one gets this long.
 BOOT_TIMEOUT = 120
+# The Debian takes 16 s.
+DEBIAN_BOOT_TIMEOUT = 300
 DEFAULT_TIMEOUT = 60
 
 
@@ -391,18 +404,20 @@ class VM:
     memory: MiB
     folder: where its sockets are, if not in one of its name
     incoming: it waits for a migration from this address
+    disks: (file, format) of /dev/vda, /dev/vdb, ...
     """
 
     def __init__(self, top, name="vm0", link=True, agent=True, net=False,
                  initramfs=None, args=(), append="", paused=False,
                  boot_timeout=BOOT_TIMEOUT, memory=256, folder=None,
-                 incoming=None):
+                 incoming=None, disks=()):
         self.name = name
         self.dir = os.path.join(top, folder or name)
         os.makedirs(self.dir, exist_ok=True)
         self.link = os.path.join(self.dir, "link")
         self.log = os.path.join(self.dir, "serial")
         self.qmp_path = os.path.join(self.dir, "qmp")
+        self.qmp_events = os.path.join(self.dir, "qmp-events")
         runner = os.path.join(self.dir, "runner")
         words = ["console=ttyS0 quiet panic=1 no_timer_check vmch.runner",
                  append]
@@ -412,6 +427,7 @@ class VM:
         argv += [
             "-name", name, "-serial", "file:" + self.log,
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self.qmp_events},server=on,wait=off",
             "-device", "virtio-serial-pci,id=vs0,max_ports=8",
             "-chardev", f"socket,id=ct,path={runner},server=on,wait=off",
             "-device", "virtserialport,bus=vs0.0,chardev=ct,nr=1,id=pt,"
@@ -425,6 +441,11 @@ class VM:
         if net:
             argv += ["-netdev", "user,id=n0",
                      "-device", "virtio-net-pci,netdev=n0"]
+        for i, (path, form) in enumerate(disks):
+            argv += ["-drive", f"if=none,id=d{i},file={path},format={form},"
+                     "discard=unmap,cache=unsafe",
+                     "-device", f"virtio-blk-pci,drive=d{i},id=disk{i},"
+                     f"serial=vmch-disk{i}"]
         if incoming:
             argv += ["-incoming", incoming]
         self.qemu = Proc(argv + list(args), stdin=subprocess.DEVNULL,
@@ -487,6 +508,51 @@ def guest_dir(variant):
     return path
 
 
+def debian_guest():
+    """Folder of the Debian; the packages are fetched once, and what is
+    installed is what was built last."""
+    if not debian_guest.path:
+        p = subprocess.run([os.path.join(SOURCE, "guest/mkdebian"), BUILD],
+                           stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=DEBIAN_MAKE_SECONDS,
+                           check=False)
+        said = p.stderr.strip()
+        if p.returncode == CANNOT:
+            raise Skip(said.splitlines()[-1] if said else "no Debian")
+        if p.returncode:
+            raise Failure("mkdebian: " + said)
+        debian_guest.path = os.path.join(BUILD, DEBIAN)
+    return debian_guest.path
+
+
+debian_guest.path = None
+
+
+def debian_vm(top, name, **options):
+    """A VM with the Debian: /dev/vda is its own layer over the built disc,
+    /dev/vdb an empty ext4 of SPARE_DISK_BYTES that is not mounted (VM.spare).
+    Nobody but udev and systemd starts the agent."""
+    image = os.path.join(debian_guest(), "disk.img")
+    folder = os.path.join(top, name)
+    os.makedirs(folder, exist_ok=True)
+    root = os.path.join(folder, "root.qcow2")
+    spare = os.path.join(folder, "spare.img")
+    for argv in (
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F",
+             "raw", root],
+            ["/sbin/mke2fs", "-q", "-t", "ext4", spare,
+             f"{SPARE_DISK_BYTES >> 10}k"]):
+        p = subprocess.run(argv, capture_output=True, text=True, check=False)
+        check_equal(p.returncode, 0, f"{argv[0]}: {p.stderr}")
+    options.setdefault("memory", DEBIAN_MEMORY)
+    options.setdefault("boot_timeout", DEBIAN_BOOT_TIMEOUT)
+    append = "vmch.root=/dev/vda " + options.pop("append", "")
+    vm = VM(top, name, agent=False, append=append,
+            disks=((root, "qcow2"), (spare, "raw")), **options)
+    vm.spare = spare
+    return vm
+
+
 def program(path):
     """A built program, by its path below the build folder."""
     full = os.path.join(BUILD, path)
@@ -526,6 +592,18 @@ QUICK = False
 SOAK = False
 
 
+def child_with(pid, option):
+    """The child of vmchanneld that was started with this option, or None."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            children = f.read().split()
+        for child in children:
+            with open(f"/proc/{child}/cmdline", "rb") as f:
+                if option in f.read().split(b"\0"):
+                    return int(child)
+    return None
+
+
 class Daemon:
     """vmchanneld for one VM, and the folder where its sockets are."""
 
@@ -555,42 +633,46 @@ class Daemon:
             return s.connect_ex(os.path.join(self.dir, "control")) == 0
 
     def worker(self):
-        """The pid of the sandboxed worker: the supervisor's only child."""
-        path = f"/proc/{self.proc.pid}/task/{self.proc.pid}/children"
+        """The pid of the sandboxed worker, one of the supervisor's children."""
+        return wait_for("a worker", lambda: child_with(
+            self.proc.pid, b"--worker"), 20)
 
-        def look():
-            with open(path, encoding="ascii") as f:
-                return f.read().split()
-        return int(wait_for("a worker", look, 5)[0])
+    def qmp_process(self):
+        """The pid of the process that hears QEMU's events."""
+        return wait_for("a QMP process", lambda: child_with(
+            self.proc.pid, b"--qmp"), 20)
 
     def close(self):
         self.proc.close()
 
 
 class Fleet:
-    """The VM that tests share; made anew after a test that failed."""
+    """The VMs that tests share; made anew after a test that failed."""
+
+    MAKERS = {"shared": VM, "debian": debian_vm}
 
     def __init__(self, top):
         self.top = top
-        self.shared = None
+        self.pairs = {}
 
-    def get(self):
-        if self.shared is None:
+    def get(self, name):
+        if name not in self.pairs:
             program("src/host/vmchanneld")
-            vm = VM(self.top, "shared")
+            vm = self.MAKERS[name](self.top, name)
             try:
-                self.shared = (vm, Daemon(vm, self.top))
+                self.pairs[name] = (vm, Daemon(vm, self.top))
             except BaseException:
                 vm.close()
                 raise
-        return self.shared
+        return self.pairs[name]
 
-    def close(self):
-        shared, self.shared = self.shared, None
-        if shared:
-            shared[1].close()
-            shared[0].close()
-            shutil.rmtree(shared[0].dir, ignore_errors=True)
+    def close(self, name=None):
+        for key in [name] if name else list(self.pairs):
+            vm, daemon = self.pairs.pop(key, (None, None))
+            if vm:
+                daemon.close()
+                vm.close()
+                shutil.rmtree(vm.dir, ignore_errors=True)
 
 
 class Context:
@@ -604,27 +686,49 @@ class Context:
         self.things = []
         self.vms = []
         self.daemons = []
-        self.uses_shared = False
+        self.uses = set()
 
     def keep(self, thing):
         self.things.append(thing)
         return thing
 
-    def shared(self):
+    def shared(self, name="shared"):
         """(vm, daemon) with the agent up; leave it as you found it."""
-        self.uses_shared = True
-        vm, daemon = self.fleet.get()
+        self.uses.add(name)
+        vm, daemon = self.fleet.get(name)
         if vm not in self.vms:
             self.vms.append(vm)
             self.daemons.append(daemon)
-            self.wait_peer(daemon)
+            self.wait_peer(daemon, DEBIAN_BOOT_TIMEOUT)
+        return vm, daemon
+
+    def shared_debian(self):
+        """As shared(), with the Debian, where alice and bob are logged in.
+        It is the slow one to boot, so not for each test one of its own."""
+        vm, daemon = self.shared("debian")
+        self.wait_sessions(vm)
         return vm, daemon
 
     def vm(self, name="vm", **options):
         """A VM of this test's own."""
-        vm = self.keep(VM(self.dir, name, **options))
-        self.vms.append(vm)
+        return self.keep_vm(VM(self.dir, name, **options))
+
+    def debian(self, name="vm", **options):
+        """A VM of this test's own with the Debian."""
+        return self.keep_vm(debian_vm(self.dir, name, **options))
+
+    def keep_vm(self, vm):
+        self.vms.append(self.keep(vm))
         return vm
+
+    @staticmethod
+    def wait_sessions(vm, timeout=DEBIAN_BOOT_TIMEOUT):
+        """Until alice's desktop and bob's console are there."""
+        def look():
+            return vm.guest.run(
+                "loginctl show-user alice && loginctl show-user bob && "
+                "pidof swayidle", check=False).status == 0
+        wait_for("alice and bob to be logged in", look, timeout, 0.5)
 
     def daemon(self, vm, **options):
         daemon = self.keep(Daemon(vm, self.dir, **options))
@@ -704,7 +808,8 @@ class Context:
                 .text())
             names = [c["name"] for c in varlink(
                 daemon, "org.vmchannel.Broker.List")["channels"]
-                if not c["name"].startswith("org.varlink.")]
+                if not c["name"].startswith("org.varlink.") and
+                c["name"] not in OPERATIONS]
             live = [s for s in streams["streams"] + there["streams"]
                     if s["state"] != "ended"]
             # Asking in the guest is no stream, but asking here may be seen.
@@ -782,8 +887,9 @@ class Context:
         for vm in self.vms:
             text += f"serial of {vm.name}: {vm.serial()[-600:]}\n"
             with contextlib.suppress(Exception):
-                log = vm.guest.run("tail -n 15 /var/log/agent.log",
-                                   timeout=5, check=False)
+                log = vm.guest.run("tail -n 15 /var/log/agent.log || "
+                                   "journalctl -b -n 25 -o short-monotonic",
+                                   timeout=20, check=False)
                 text += f"agent of {vm.name}: {log.text()[-1500:]}\n"
         for daemon in self.daemons:
             text += (f"vmchanneld of {daemon.vm.name}: "
@@ -796,10 +902,11 @@ class Context:
     def close(self, failed):
         for thing in reversed(self.things):
             thing.close()
-        if failed and self.uses_shared:
-            self.fleet.close()
-        elif self.uses_shared:
-            self.check_nothing_left(*self.fleet.get())
+        for name in self.uses:
+            if failed:
+                self.fleet.close(name)
+            else:
+                self.check_nothing_left(*self.fleet.get(name))
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

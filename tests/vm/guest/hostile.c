@@ -211,7 +211,7 @@ static void forge(struct forger *f, const struct wire_header *like,
 	struct wire_header h = *like;
 	uint64_t seed = f->tx_seed ^ f->rx_digest;
 
-	if (h.len)
+	if (payload && h.len)
 		memcpy(buf + WIRE_HEADER, payload, h.len);
 	h.hash = hash64(buf + WIRE_HEADER, h.len);
 	if (wire_is_sequenced(h.type)) {
