@@ -388,7 +388,7 @@ void freeze_keeper_main(const struct freeze_job *job)
 
 	k.job = job;
 	k.rec = job->rec;
-	become(k.rec, job->lock_fd, job->notify_fd, "vmchannel-freeze");
+	become(k.rec, job->lock_fd, job->notify_fd, "vmch-freeze");
 	protect();
 	/* Only a reason that is found below is told. */
 	failed(&k, FREEZE_FAIL_OTHER, ECANCELED, "");
@@ -414,7 +414,7 @@ void freeze_rescuer_main(struct freeze_record *rec, int lock_fd)
 	static struct freeze_hooks hooks;
 	bool was_frozen;
 
-	become(rec, lock_fd, -1, "vmchannel-thaw");
+	become(rec, lock_fd, -1, "vmch-thaw");
 	protect();
 	/* A keeper that lives does the same; twice does no harm. */
 	if (!is_over(rec))

@@ -135,7 +135,7 @@ def test_storage_freeze_holds_and_thaws(t):
                                       "cause": "host"}), "event")
     writer.goes_on()
     check_equal(call(t, daemon, STORAGE + "Thaw"), {"thawed": 0}, "again")
-    wait_for("the keeper to end", lambda: not pids(vm, "vmchannel-freeze"),
+    wait_for("the keeper to end", lambda: not pids(vm, "vmch-freeze"),
              60, 0.2)
 
 
@@ -154,7 +154,7 @@ def test_storage_lease_ends_without_the_host(t):
     os.kill(worker, 9)
     daemon.proc.wait()
     writer.stands()
-    check(pids(vm, "vmchannel-freeze") != [], "the keeper lives")
+    check(pids(vm, "vmch-freeze") != [], "the keeper lives")
     writer.goes_on()
     daemon.start()
     t.wait_peer(daemon)
@@ -188,15 +188,15 @@ def killed(t, vm, daemon, writer, victims, cause):
                 {"lease": frozen["lease"], "mounts": 1, "cause": cause},
                 f"event after the end of {victims}")
     events.close()
-    wait_for("the end of it", lambda: not pids(vm, "vmchannel-thaw") and
-             not pids(vm, "vmchannel-freeze"), 60, 0.2)
+    wait_for("the end of it", lambda: not pids(vm, "vmch-thaw") and
+             not pids(vm, "vmch-freeze"), 60, 0.2)
 
 
 @test(timeout=480)
 def test_storage_thaws_whoever_is_killed(t):
     vm, daemon = disk_guest(t, 1)
     writer = Writer(t, vm, "/mnt/vda")
-    ops, keeper = "vmchannel-ops", "vmchannel-freeze"
+    ops, keeper = "vmchannel-ops", "vmch-freeze"
     killed(t, vm, daemon, writer, [keeper], "guest")
     killed(t, vm, daemon, writer, [ops], "restart")
     killed(t, vm, daemon, writer, [keeper, ops], "restart")
@@ -229,7 +229,7 @@ def test_storage_freezes_the_inner_one_first(t):
         inner.goes_on()
         outer.goes_on()
         wait_for("the keeper's end", lambda: not pids(
-            vm, "vmchannel-freeze"), 60, 0.2)
+            vm, "vmch-freeze"), 60, 0.2)
 
 
 @test(timeout=240)
@@ -241,7 +241,7 @@ def test_storage_freeze_that_fails_thaws_all(t):
                        **call_with)
         check_equal(got, (STORAGE + want, params), want)
         wait_for("the keeper's end", lambda: not pids(
-            vm, "vmchannel-freeze"), 60, 0.2)
+            vm, "vmch-freeze"), 60, 0.2)
         vm.guest.run("echo x >/mnt/vdb/x && sync")
     failed("NoSuchMount", {"mount": "/mnt"}, mounts=["/mnt/vda", "/mnt"])
     failed("FreezeFailed", {"mount": "/run", "error": "EOPNOTSUPP"},
@@ -258,7 +258,7 @@ def test_storage_freeze_that_fails_thaws_all(t):
     vm.guest.write_file(f"{folder}/15-anybodys", "#!/bin/sh\nexit 1\n", 0o777)
     frozen = call(t, daemon, STORAGE + "Freeze", lease_ms=LONG_MS)
     call(t, daemon, STORAGE + "Thaw", lease=frozen["lease"])
-    wait_for("the hooks", lambda: not pids(vm, "vmchannel-freeze"), 60, 0.2)
+    wait_for("the hooks", lambda: not pids(vm, "vmch-freeze"), 60, 0.2)
     check_equal(vm.guest.run("cat /run/hooks; rm /run/hooks").text(),
                 "10-a freeze\n20-b freeze\n20-b thaw\n10-a thaw\n", "hooks")
     vm.guest.write_file(f"{folder}/20-b", "#!/bin/sh\nexit 7\n", 0o755)
