@@ -3,12 +3,13 @@
 #include "cli/child.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "client/child_signals.h"
 
 static int set_environment(const char *channel, const struct vmc_caller *caller)
 {
@@ -24,29 +25,10 @@ static int set_environment(const char *channel, const struct vmc_caller *caller)
 	return 0;
 }
 
-/* The child starts with the signals that a shell would give it. */
-static int set_signals(posix_spawnattr_t *attr)
-{
-	sigset_t none, defaults;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGCHLD);
-	r = posix_spawnattr_setsigmask(attr, &none);
-	if (!r)
-		r = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!r)
-		r = posix_spawnattr_setflags(
-			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	return r;
-}
-
 static int spawn(pid_t *ret, char *const *argv, int stream,
 		 posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr)
 {
-	int r = set_signals(attr);
+	int r = child_signals(attr);
 
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(actions, stream,

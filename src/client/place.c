@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/child_signals.h"
 #include "client/error.h"
 #include "client/vmpath.h"
 
@@ -173,25 +174,6 @@ static int find_in_directory(const char *dir, const char *vm,
 
 /* ---- a command ---------------------------------------------------------- */
 
-/* The thread that spawns has every signal blocked; the program may ignore
- * SIGPIPE. */
-static int set_signals(posix_spawnattr_t *attr)
-{
-	sigset_t none, defaults;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	r = posix_spawnattr_setsigmask(attr, &none);
-	if (!r)
-		r = posix_spawnattr_setsigdefault(attr, &defaults);
-	if (!r)
-		r = posix_spawnattr_setflags(
-			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	return r;
-}
-
 static int spawn_shell(pid_t *ret, const char *command, int in, int out)
 {
 	char shell[] = "/bin/sh", dash_c[] = "-c";
@@ -204,7 +186,7 @@ static int spawn_shell(pid_t *ret, const char *command, int in, int out)
 	memcpy(text, command, strlen(command) + 1);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
-	r = set_signals(&attr);
+	r = child_signals(&attr);
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(&actions, in,
 						     STDIN_FILENO);

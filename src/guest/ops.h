@@ -142,6 +142,12 @@ const char *ops_boot(const struct ops *o);
  */
 void ops_emit(struct ops *o, const char *type, json_t *parameters);
 
+/* ops_emitted() - was there such an event in this boot? Also true if that many
+ * came that it may be forgotten. */
+bool ops_emitted(const struct ops *o, const char *type);
+/* ops_delivered() - has the broker taken all that subscribers were told? */
+bool ops_delivered(const struct ops *o);
+
 /* ops_watch_child() - @fn is told when the process @pid has ended, once; it
  * has been reaped then. Return: 0 or -ENOMEM. */
 typedef void ops_child_fn(struct ops *o, pid_t pid, int status, void *data);

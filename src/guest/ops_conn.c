@@ -7,9 +7,11 @@
  * one still wants its reply, one that is gone cancels the call.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -131,6 +133,16 @@ void ops_conn_put(struct op_conn *c, char *text, size_t len)
 		free(text);
 	}
 	flush(c);
+}
+
+bool ops_conn_taken(const struct op_conn *c)
+{
+	int unread = 0;
+
+	if (c->broken || c->closing)
+		return true;
+	return !has_output(c) &&
+	       (ioctl(c->fd, SIOCOUTQ, &unread) < 0 || unread == 0);
 }
 
 /* ---- in ------------------------------------------------------------------ */

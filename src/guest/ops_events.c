@@ -366,3 +366,28 @@ void ops_emit(struct ops *o, const char *type, json_t *parameters)
 	LIST_FOREACH(s, &e->subscribers, link)
 	op_wake(s->call);
 }
+
+bool ops_emitted(const struct ops *o, const char *type)
+{
+	const struct ops_events *e = o->events;
+
+	if (e->first > 1)
+		return true;
+	for (uint64_t s = e->first; s != 0 && s <= e->last; s++)
+		if (strcmp(json_string_value(
+				   json_object_get(event_at(e, s), "type")),
+			   type) == 0)
+			return true;
+	return false;
+}
+
+bool ops_delivered(const struct ops *o)
+{
+	const struct ops_events *e = o->events;
+	const struct subscriber *s;
+
+	LIST_FOREACH(s, &e->subscribers, link)
+	if (s->next <= e->last || !ops_conn_taken(s->call->conn))
+		return false;
+	return true;
+}

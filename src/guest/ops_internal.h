@@ -109,6 +109,9 @@ int ops_conn_new(struct ops *o, const struct op_interface *iface, int fd,
 void ops_conn_close(struct op_conn *c);
 /* ops_conn_put() - write a message; @text is consumed, NULL breaks it */
 void ops_conn_put(struct op_conn *c, char *text, size_t len);
+/* ops_conn_taken() - has the other end read all that was written? Also true if
+ * nothing more can be. */
+bool ops_conn_taken(const struct op_conn *c);
 /* ops_conn_go_on() - its call is over, or has something to say */
 void ops_conn_go_on(struct op_conn *c);
 /* ops_conn_deadline() - 0: none */

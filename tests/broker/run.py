@@ -1046,15 +1046,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vmc") as top:
         p = Pair(top)
         for i, fn in enumerate(tests, 1):
-            try:
-                fn(p)
-                print(f"ok {i} {fn.__name__}", flush=True)
-            except vmc.Skip as e:
-                print(f"ok {i} {fn.__name__} # SKIP {e}", flush=True)
-            except Exception as e:  # any failure is a failed test
-                failed += 1
-                print(f"not ok {i} {fn.__name__}", flush=True)
-                vmc.say_why(e)
+            failed += not vmc.attempt(i, fn.__name__, lambda f=fn: f(p))
         for q in p.procs.values():
             q.kill()
     return failed > 0

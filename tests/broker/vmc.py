@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A minimal client of the broker's two sockets, and what else the tests of
 brokers without a VM share."""
+import contextlib
 import json
 import socket
+import sys
+import tempfile
 import time
 
 TIMEOUT = 90  # seconds; only ever waited for in full when a test fails
@@ -232,3 +235,48 @@ def say_why(e):
     while tb:
         print(f"#   line {tb.tb_lineno} {tb.tb_frame.f_code.co_name}")
         tb = tb.tb_next
+
+
+LOG_LINES = 15  # of a log, with a test that failed
+
+
+def attempt(n, name, do, logged=lambda: ""):
+    """Test @n of TAP. Return: is it good? @logged: what else may explain it."""
+    try:
+        do()
+        print(f"ok {n} - {name}", flush=True)
+        return True
+    except Skip as e:
+        print(f"ok {n} - {name} # SKIP {e}", flush=True)
+        return True
+    except Exception as e:  # every failure is a test's
+        print(f"not ok {n} - {name}", flush=True)
+        for line in logged().splitlines()[-LOG_LINES:]:
+            print(f"#   {line}")
+        say_why(e)
+        return False
+
+
+def run_one(n, fn, make, logged=None):
+    """A test in a world of its own, which @make(folder, test) gives and the
+    test gets: it has close(). @logged(world): see attempt()"""
+    world = None
+
+    def do():
+        nonlocal world
+        world = make(top, fn)
+        fn(world)
+
+    with tempfile.TemporaryDirectory(prefix="vmc-test-") as top, \
+            contextlib.ExitStack() as stack:
+        stack.callback(lambda: world and world.close())
+        return attempt(n, fn.__name__, do,
+                       lambda: logged(world) if world and logged else "")
+
+
+def run_all(names, make, logged=None):
+    """Those tests, or all if there are none; ends the process."""
+    tests = chosen(names)
+    print(f"1..{len(tests)}", flush=True)
+    results = [run_one(n, fn, make, logged) for n, fn in enumerate(tests, 1)]
+    sys.exit(0 if all(results) else 1)

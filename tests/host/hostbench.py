@@ -8,13 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "broker"))
 import vmc  # noqa: E402
-from vmc import Skip, equal, wait_channel  # noqa: E402
+from vmc import equal, wait_channel  # noqa: E402
 
 VMCHANNELD, AGENT = sys.argv[1:3]
 SANITIZED = bool(os.environ.get("VMC_TEST_SANITIZED"))
@@ -233,28 +232,5 @@ def echo_once(b, text=b"hello"):
         wait_channel(here, "org.test.echo", False)
 
 
-def run_one(n, fn):
-    with tempfile.TemporaryDirectory(prefix="vmc-host-") as top:
-        b = Bench(top)
-        try:
-            fn(b)
-            print(f"ok {n} - {fn.__name__}", flush=True)
-            return True
-        except Skip as e:
-            print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
-            return True
-        except Exception as e:  # every failure is a test's
-            print(f"not ok {n} - {fn.__name__}", flush=True)
-            for line in b.logged().splitlines()[-15:]:
-                print(f"#   {line}")
-            vmc.say_why(e)
-            return False
-        finally:
-            b.close()
-
-
 def run_all(names):
-    tests = vmc.chosen(names)
-    print(f"1..{len(tests)}", flush=True)
-    results = [run_one(n, fn) for n, fn in enumerate(tests, 1)]
-    sys.exit(0 if all(results) else 1)
+    vmc.run_all(names, lambda top, _: Bench(top), Bench.logged)

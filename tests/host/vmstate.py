@@ -18,7 +18,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import threading
 import time
@@ -802,33 +801,16 @@ def stopped_worker_delays_it_and_no_more(w):
 # ---- all of it ---------------------------------------------------------------------
 
 
-def run_one(n, fn):
-    with tempfile.TemporaryDirectory(prefix="vmc-vmstate-") as top:
-        os.makedirs(f"{top}/config")
-        w = World(top)
-        try:
-            fn(w)
-            print(f"ok {n} - {fn.__name__}", flush=True)
-            return True
-        except Skip as e:
-            print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
-            return True
-        except Exception as e:  # every failure is a test's
-            print(f"not ok {n} - {fn.__name__}", flush=True)
-            vmc.say_why(e)
-            return False
-        finally:
-            w.close()
+def new_world(top, _):
+    os.makedirs(f"{top}/config")
+    return World(top)
 
 
 def main():
     if not QEMU:
         print("1..0 # SKIP no qemu-system-x86_64")
         return
-    tests = vmc.chosen(sys.argv[2:])
-    print(f"1..{len(tests)}", flush=True)
-    results = [run_one(n, fn) for n, fn in enumerate(tests, 1)]
-    sys.exit(0 if all(results) else 1)
+    vmc.run_all(sys.argv[2:], new_world)
 
 
 main()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """worker.py VMCHANNELD [TEST...] - `vmchanneld --worker` with this program as
 its supervisor and as its bus process, one that may have been taken over; TAP."""
-import contextlib
 import fcntl
 import mmap
 import os
@@ -18,7 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "broker"))
 import vmc  # noqa: E402
-from vmc import Skip, equal, has, test  # noqa: E402
+from vmc import equal, has, test  # noqa: E402
 
 VMCHANNELD = os.path.abspath(sys.argv[1])
 SANDBOX = "off" if os.environ.get("VMC_TEST_SANITIZED") else "on"
@@ -516,34 +515,6 @@ def states_of_other_versions(w):
     w.lives()
 
 
-def run_one(n, fn):
-    with tempfile.TemporaryDirectory(prefix="vmc-worker-") as top:
-        w = None
-        try:
-            w = Worker(top, *getattr(fn, "options", ()))
-            fn(w)
-            print(f"ok {n} - {fn.__name__}", flush=True)
-            return True
-        except Skip as e:
-            print(f"ok {n} - {fn.__name__} # SKIP {e}", flush=True)
-            return True
-        except Exception as e:  # every failure is a test's
-            print(f"not ok {n} - {fn.__name__}", flush=True)
-            with contextlib.suppress(AttributeError):
-                for line in w.said().splitlines()[-15:]:
-                    print(f"#   {line}")
-            vmc.say_why(e)
-            return False
-        finally:
-            if w:
-                w.close()
-
-
-def main():
-    tests = vmc.chosen(sys.argv[2:])
-    print(f"1..{len(tests)}", flush=True)
-    results = [run_one(n, fn) for n, fn in enumerate(tests, 1)]
-    sys.exit(0 if all(results) else 1)
-
-
-main()
+vmc.run_all(sys.argv[2:],
+            lambda top, fn: Worker(top, *getattr(fn, "options", ())),
+            Worker.said)

@@ -62,16 +62,25 @@
 #define STATUS(state, reason) \
 	DO(ACCEPT), GET("StreamStatus"), REPLY(STREAM(state, reason))
 
+/* Their way ends, and the stream does not. */
+#define IN_ORDER DO(SHUT), DO(SWAP), STATUS("open", "null"), DO(SWAP)
+
 /* How a broker answers from then on. */
 #define ENDED(reason)                                     \
 	{                                                 \
 		SCRIPT_ANSWER, STREAM("ended", reason), 0 \
 	}
 
+/* The program's end, and that of the script. */
+#define ENDS_OK DO(EOF), ENDED("\"ok\""), DO(END)
+
 #define MIGRATED DO(CLOSE), STATUS("ended", "\"migrated\""), DO(CLOSE)
 
 #define RESUMED(members) REPLY("{\"parameters\":{\"id\":\"i-1\"," members "}}")
 #define NO_ENDS          ",\"received_end\":false,\"consumed_end\":false"
+
+/* The stream goes on there, from its first byte. */
+#define TAKES_UP DO(ACCEPT), GET("Resume"), RESUMED("\"consumed\":0" NO_ENDS)
 
 /* The connection on which the broker says where the stream stands. */
 #define SERVING "{\"parameters\":{\"life\":\"serving\"},\"continues\":true}"
@@ -249,6 +258,20 @@ static int connect_follow(void)
 	return fd;
 }
 
+static int begin(struct world *w, const struct script_step *from,
+		 const struct script_step *to)
+{
+	start(w, from, to);
+	return connect_follow();
+}
+
+/* The program has enough. */
+static void over(struct world *w, int fd)
+{
+	close(fd);
+	finish(w);
+}
+
 static void write_pattern(int fd, unsigned long long at, size_t n)
 {
 	for (size_t i = 0; i < n;) {
@@ -421,53 +444,35 @@ static void test_plain_use(void **state)
 		{SCRIPT_RAW, "#0", 300000},
 		{SCRIPT_BYTES, "#7", 300000},
 		DO(EOF),
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
+		IN_ORDER,
 		ENDED("\"ok\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 300000);
 	read_pattern(fd, 7, 300000);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	poll(NULL, 0, 50);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The other side has ended; the program goes on sending. */
 static void test_half_closed(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		{SCRIPT_RAW, "#0", 100000},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,    {SCRIPT_BYTES, "#0", 10},
+		IN_ORDER, {SCRIPT_RAW, "#0", 100000},
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 100000);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_reset_is_passed_on(void **state)
@@ -478,16 +483,12 @@ static void test_reset_is_passed_on(void **state)
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 1000);
 	expect_end(fd);
 	expect_reason(VMC_REASON_APP_ABORT);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_other_side_wants_no_more(void **state)
@@ -505,8 +506,7 @@ static void test_other_side_wants_no_more(void **state)
 	bool broken = false;
 	int fd;
 
-	start(w, from, NULL);
-	fd = connect_follow();
+	fd = begin(w, from, NULL);
 	write_pattern(fd, 0, 5);
 	read_pattern(fd, 0, 5);
 	for (int i = 0; i < 1000 && !broken; i++) {
@@ -515,25 +515,22 @@ static void test_other_side_wants_no_more(void **state)
 	}
 	assert_true(broken);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* The program closes with a backlog: all of it goes out, then the end. */
 static void test_close_at_once(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,   {SCRIPT_PAUSE, NULL, 100}, {SCRIPT_RAW, "#0", 150000},
-		DO(EOF), ENDED("\"ok\""),           DO(END),
+		BEGIN,
+		{SCRIPT_PAUSE, NULL, 100},
+		{SCRIPT_RAW, "#0", 150000},
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 150000);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* ---- moves -----------------------------------------------------------------
@@ -556,15 +553,10 @@ static void test_moves(void **state)
 		/* Taken at the source were 40: the rest comes again. */
 		{SCRIPT_RAW, "#40", 160},
 		{SCRIPT_BYTES, "#200", 50},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 100);
 	read_pattern(fd, 0, 200);
 	write_pattern(fd, 100, 100);
@@ -572,8 +564,7 @@ static void test_moves(void **state)
 	read_pattern(fd, 200, 50);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* What the source left in the socket counts, however slow the program is. */
@@ -590,25 +581,17 @@ static void test_program_reads_nothing(void **state)
 		GET("\"received\":150000,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#150000", 1000},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		IN_ORDER,
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	/* Without one byte read here. */
 	script_wait(&w->from);
 	read_pattern(fd, 0, 151000);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* Ends before the move: flags on both sides, each way. */
@@ -628,17 +611,13 @@ static void test_ends_before_the_move(void **state)
 		ENDED("\"ok\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_received_end_comes_with_the_answer(void **state)
@@ -657,52 +636,36 @@ static void test_received_end_comes_with_the_answer(void **state)
 		RESUMED("\"consumed\":0,\"received_end\":true,"
 			"\"consumed_end\":false"),
 		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	poll(NULL, 0, 50);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* All was sent and the end, too; the broker took it, but did not say so. */
 static void test_both_ends_were_there(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		{SCRIPT_BYTES, "#0", 10},
-		DO(SHUT),
-		DO(SWAP),
-		STATUS("open", "null"),
-		DO(SWAP),
-		{SCRIPT_PAUSE, NULL, 100},
-		MIGRATED,
-		DO(END),
+		BEGIN,    {SCRIPT_BYTES, "#0", 10},
+		IN_ORDER, {SCRIPT_PAUSE, NULL, 100},
+		MIGRATED, DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
 		GET("\"received_end\":true,\"sent\":10,\"sent_end\":true"),
 		RESUMED("\"consumed\":10,\"received_end\":true,"
 			"\"consumed_end\":true"),
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	write_pattern(fd, 0, 10);
@@ -710,8 +673,7 @@ static void test_both_ends_were_there(void **state)
 	script_wait(&w->from);
 	poll(NULL, 0, 50);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* Answers that cannot be true end the stream. */
@@ -763,8 +725,10 @@ static void test_numbers_that_do_not_fit(void **state)
 static void test_an_end_that_is_taken_back(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,    DO(SHUT), DO(SWAP), STATUS("open", "null"),
-		DO(SWAP), MIGRATED, DO(END),
+		BEGIN,
+		IN_ORDER,
+		MIGRATED,
+		DO(END),
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
@@ -772,15 +736,11 @@ static void test_an_end_that_is_taken_back(void **state)
 		RESUMED("\"consumed\":0" NO_ENDS),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	expect_end(fd);
 	expect_reason(VMC_REASON_SESSION_LOST);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_final_refusals(void **state)
@@ -856,18 +816,12 @@ static void test_destination_is_late(void **state)
 		SAY("\"consumed\":0" NO_ENDS "}}"),
 		DO(NUL),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Named only when the stream searches already; the first place is wrong. */
@@ -875,13 +829,9 @@ static void test_place_named_late(void **state)
 {
 	static const struct script_step from[] = {BEGIN, MIGRATED, DO(END)};
 	static const struct script_step to[] = {
-		DO(ACCEPT),
-		GET("Resume"),
-		RESUMED("\"consumed\":0" NO_ENDS),
+		TAKES_UP,
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	const char *wrong[] = {"/nonexistent", "web9", NULL};
@@ -894,8 +844,7 @@ static void test_place_named_late(void **state)
 	poll(NULL, 0, 100);
 	assert_int_equal(vmc_follow_to(VM, right, NULL), 0);
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* A command carries the connection, and is a child no longer afterwards. */
@@ -933,8 +882,7 @@ static void test_via_a_command(void **state)
 	read_pattern(fd, 0, 100000);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(w, fd);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 }
@@ -971,8 +919,7 @@ static long count_starts(const struct world *w)
 	return st.st_size;
 }
 
-#define TAKEN_UP \
-	DO(ACCEPT), GET("Resume"), RESUMED("\"consumed\":0" NO_ENDS), WATCHED
+#define TAKEN_UP TAKES_UP, WATCHED
 
 /* One way has ended and the other not: that is not polled for, over and
  * over. */
@@ -1051,9 +998,7 @@ static void test_there_and_back(void **state)
 		GET("\"received\":5,\"received_end\":false,\"sent\":"),
 		RESUMED("\"consumed\":20" NO_ENDS),
 		{SCRIPT_RAW, "#20", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT),
@@ -1065,16 +1010,12 @@ static void test_there_and_back(void **state)
 		DO(QUIT),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 20);
 	read_pattern(fd, 0, 5);
 	write_pattern(fd, 20, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The name where the stream was leads to the next host already. */
@@ -1090,19 +1031,13 @@ static void test_name_that_leads_on(void **state)
 		RESUMED("\"consumed\":5" NO_ENDS),
 		{SCRIPT_RAW, "#5", 5},
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* What its own broker said of the end counts; nobody is asked. */
@@ -1118,18 +1053,12 @@ static void test_told_of_the_move(void **state)
 		GET("\"kept\":0},"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 static void test_told_of_the_end(void **state)
@@ -1142,15 +1071,11 @@ static void test_told_of_the_end(void **state)
 		ENDED("\"app-abort\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	expect_end(fd);
 	expect_reason(VMC_REASON_APP_ABORT);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Both ways are closed, and what was sent is with nobody yet. */
@@ -1170,20 +1095,14 @@ static void test_moves_after_both_ends(void **state)
 		RESUMED("\"consumed\":4,\"received_end\":true,"
 			"\"consumed_end\":false"),
 		{SCRIPT_RAW, "#4", 6},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The destination is asked before the source lets go, and has the stream as
@@ -1209,15 +1128,10 @@ static void test_fenced(void **state)
 		RESUMED("\"consumed\":40" NO_ENDS),
 		{SCRIPT_BYTES, "#200", 50},
 		{SCRIPT_RAW, "#40", 160},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 100);
 	read_pattern(fd, 0, 250);
 	/* Nothing of this for the source, whenever it was written. */
@@ -1225,8 +1139,7 @@ static void test_fenced(void **state)
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Up to what was delivered, however slow the program is, and not a byte of
@@ -1249,19 +1162,14 @@ static void test_fenced_with_bytes_on_the_way(void **state)
 		GET("\"received\":150000,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#150000", 1000},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	script_wait(&w->from);
 	read_pattern(fd, 0, 151000);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* It stays after all: nothing has happened. */
@@ -1270,21 +1178,17 @@ static void test_fenced_and_stays(void **state)
 	static const struct script_step from[] = {
 		BEGIN,   {SCRIPT_BYTES, "#0", 10},  FENCED_AND_ASKED,
 		STAYED,  {SCRIPT_BYTES, "#10", 10}, {SCRIPT_RAW, "#0", 100},
-		DO(EOF), ENDED("\"ok\""),           DO(END),
+		ENDS_OK,
 	};
 	static const struct script_step to[] = {
 		DO(ACCEPT), GET("\"save\":\"" SAVE "\""), TELL(0), DO(EOF),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 20);
 	write_pattern(fd, 0, 100);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* A guest with another history is here: the search is over at once. */
@@ -1303,16 +1207,12 @@ static void test_fenced_and_ended(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {ASKED, DO(EOF), DO(END)};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	expect_end(fd);
 	expect_reason(VMC_REASON_ROLLBACK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* A snapshot can be over before we were told that it began. */
@@ -1327,19 +1227,13 @@ static void test_fenced_for_a_moment(void **state)
 		SWAP,
 		{SCRIPT_BYTES, "#0", 10},
 		{SCRIPT_RAW, "#0", 100},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	write_pattern(fd, 0, 100);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Both sides run, and the other one has another history: not ours. */
@@ -1361,14 +1255,10 @@ static void test_fenced_and_refused(void **state)
 		DO(NOBODY),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 20);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The state leaves again: another one, and further on. */
@@ -1393,18 +1283,12 @@ static void test_fenced_twice(void **state)
 		GET("\"received\":20,"),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#20", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 30);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The source ends without a word more. */
@@ -1422,18 +1306,12 @@ static void test_fenced_and_cut(void **state)
 		{SCRIPT_PAUSE, NULL, 100},
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#10", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 20);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* Both ways are closed in order before the fence is up, or while it is. That
@@ -1459,18 +1337,13 @@ static void test_fenced_between_two_ends(void **state)
 		SWAP,
 		REPLY(TOLD_END("ok")),
 		SWAP,
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	static const struct script_step to[] = {
 		ASKED, HEAR(1), LATER, ASKED, HEAR(2), DO(EOF), DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	read_pattern(fd, 0, 10);
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
@@ -1478,8 +1351,7 @@ static void test_fenced_between_two_ends(void **state)
 	expect_reason(VMC_REASON_OK);
 	assert_int_equal(seen.blocks, 0);
 	assert_in_range(seen.hups, 0, 3);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* The same, and the source lets go. */
@@ -1503,21 +1375,15 @@ static void test_fenced_between_two_ends_and_gone(void **state)
 		RESUMED("\"consumed\":4,\"received_end\":true,"
 			"\"consumed_end\":false"),
 		{SCRIPT_RAW, "#4", 6},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
 	expect_reason(VMC_REASON_OK);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* All was done before the VM left; where it is now it ends, or has ended. */
@@ -1547,8 +1413,7 @@ static void test_fenced_with_nothing_left(void **state)
 	struct vmc_status s;
 	int fd;
 
-	start(w, from, to);
-	fd = connect_follow();
+	fd = begin(w, from, to);
 	read_pattern(fd, 0, 20);
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
@@ -1557,8 +1422,7 @@ static void test_fenced_with_nothing_left(void **state)
 	assert_int_equal(vmc_stream_status(VM, "i-1", &s), 0);
 	assert_int_equal(s.bytes_in, 20);
 	assert_int_equal(s.bytes_out, 10);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* The broker that tells us where the stream stands is not asked for it, too:
@@ -1595,34 +1459,23 @@ static void test_fenced_and_not_asked_twice(void **state)
 	/* Until the fence is over. */
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* The program is gone, and all is taken: nothing is left but to be told. */
 static void test_waits_for_the_last_word(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,
-		WATCHED,
-		SWAP,
-		{SCRIPT_RAW, "#0", 10},
-		DO(EOF),
-		DO(SHUT),
-		HEAR(0),
-		{SCRIPT_PAUSE, NULL, 100},
-		SWAP,
-		REPLY(TOLD_END("ok")),
-		SWAP,
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		BEGIN,   WATCHED,
+		SWAP,    {SCRIPT_RAW, "#0", 10},
+		DO(EOF), DO(SHUT),
+		HEAR(0), {SCRIPT_PAUSE, NULL, 100},
+		SWAP,    REPLY(TOLD_END("ok")),
+		SWAP,    ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	write_pattern(fd, 0, 10);
 	shutdown(fd, SHUT_WR);
 	expect_end(fd);
@@ -1651,17 +1504,13 @@ static void test_told_by_a_refusal(void **state)
 		ENDED("\"agent-lost\""),
 		DO(END),
 	};
-	struct world *w = *state;
-	int fd;
+	int fd = begin(*state, from, NULL);
 
-	start(w, from, NULL);
-	fd = connect_follow();
 	expect_end(fd);
 	script_tell(0);
 	assert_true(script_hear(1));
 	expect_reason(VMC_REASON_AGENT_LOST);
-	close(fd);
-	finish(w);
+	over(*state, fd);
 }
 
 /* A worker's successor says where the stream stands, too. */
@@ -1687,17 +1536,14 @@ static void test_watch_comes_back(void **state)
 		DO(END),
 	};
 	static const struct script_step to[] = {
-		DO(ACCEPT), GET("Resume"),   RESUMED("\"consumed\":0" NO_ENDS),
-		DO(EOF),    ENDED("\"ok\""), DO(END),
+		TAKES_UP,
+		ENDS_OK,
 	};
 	struct world *w = *state;
-	int fd;
+	int fd = begin(w, from, to);
 
-	start(w, from, to);
-	fd = connect_follow();
 	script_wait(&w->from);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* ---- processes --------------------------------------------------------------
@@ -1732,8 +1578,9 @@ static void test_exit_waits(void **state)
 static void test_fork(void **state)
 {
 	static const struct script_step from[] = {
-		BEGIN,   {SCRIPT_RAW, "#0", 20}, DO(EOF), ENDED("\"ok\""),
-		DO(END),
+		BEGIN,
+		{SCRIPT_RAW, "#0", 20},
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	int fd, before, go[2], status;
@@ -1772,9 +1619,7 @@ static void test_fork_while_it_connects(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	int fd, before, status;
@@ -1792,24 +1637,20 @@ static void test_fork_while_it_connects(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	assert_false(seen.gate_failed);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 static void test_signals_are_the_programs(void **state)
 {
 	static const struct script_step from[] = {
 		BEGIN,
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	sigset_t set, old;
 	int fd;
 
-	start(w, from, NULL);
-	fd = connect_follow();
+	fd = begin(w, from, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	/* Nobody but this thread could take it, and it does not. */
@@ -1820,8 +1661,7 @@ static void test_signals_are_the_programs(void **state)
 	assert_int_equal(sigismember(&set, SIGUSR1), 1);
 	signal(SIGUSR1, SIG_IGN);
 	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
-	close(fd);
-	finish(w);
+	over(w, fd);
 }
 
 /* ---- calls ------------------------------------------------------------------
@@ -1849,9 +1689,7 @@ static void test_listener_follows(void **state)
 		GET("\"token\":\"" TOKEN "\""),
 		RESUMED("\"consumed\":0" NO_ENDS),
 		{SCRIPT_BYTES, "#0", 10},
-		DO(EOF),
-		ENDED("\"ok\""),
-		DO(END),
+		ENDS_OK,
 	};
 	struct world *w = *state;
 	struct vmc_listener *l;
