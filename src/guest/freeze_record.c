@@ -26,15 +26,26 @@ static bool is_ours(int fd)
 	       st.st_size == (off_t)sizeof(struct freeze_record);
 }
 
-static int map(int fd, struct freeze_record **ret)
+/* By a description of its own: a mapping keeps the one that it was made with
+ * open, and so its lock held. */
+static int map(const char *path, int lock_fd, struct freeze_record **ret)
 {
-	void *p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED,
-		       fd, 0);
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct stat a, b;
+	void *p = MAP_FAILED;
+	int r;
 
-	if (p == MAP_FAILED)
+	if (fd < 0)
 		return -errno;
+	errno = EAGAIN; /* it is another one now */
+	if (fstat(fd, &a) == 0 && fstat(lock_fd, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		p = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE,
+			 MAP_SHARED, fd, 0);
+	r = p == MAP_FAILED ? -errno : 0;
 	*ret = p;
-	return 0;
+	close(fd);
+	return r;
 }
 
 static int check(struct freeze_record *rec)
@@ -64,7 +75,7 @@ int freeze_record_open(const char *path, bool create,
 	     posix_fallocate(fd, 0, sizeof(**ret)) != 0))
 		r = -ENOSPC;
 	if (r == 0)
-		r = is_ours(fd) ? map(fd, ret) : -EINVAL;
+		r = is_ours(fd) ? map(path, fd, ret) : -EINVAL;
 	if (r == 0 && locked && create)
 		(*ret)->magic = MAGIC;
 	if (r == 0)

@@ -11,7 +11,7 @@
 static void test_one_holder(void **state)
 {
 	struct freeze_record *a, *b;
-	char path[256];
+	char path[512];
 	int fd, other;
 
 	(void)state;
@@ -26,7 +26,7 @@ static void test_one_holder(void **state)
 	assert_int_equal(atomic_load(&a->ask), FREEZE_BY_HOST);
 	freeze_record_close(b);
 	close(other);
-	close(fd);
+	close(fd); /* the mapping holds nothing */
 	/* What is left by one who died is found; a new one is empty. */
 	assert_int_equal(freeze_record_open(path, false, &b, &other), 0);
 	assert_int_equal(atomic_load(&b->ask), FREEZE_BY_HOST);
@@ -42,7 +42,7 @@ static void test_one_holder(void **state)
 static void test_what_is_no_record(void **state)
 {
 	struct freeze_record *rec;
-	char path[256];
+	char path[512];
 	int fd;
 
 	(void)state;
