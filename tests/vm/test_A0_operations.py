@@ -219,6 +219,9 @@ def test_ops_denied_calls_name_the_line(t):
                 if c["method"] == AGENT + "Ping"][0]
         check_equal((ping["available"], ping["allowed"]), (True, False),
                     "Ping's capability")
+        said = vm.guest.run(f"vmchannel policy test host call {AGENT}Ping "
+                            "--as host; echo $?").text()
+        check(f"rule {RULES}:2" in said and said.endswith("126\n"), said)
         p = t.cli(daemon, "call", vm.name, AGENT + "Ping")
         check_equal(p.wait(60), 126, "exit status")
         check(f"{RULES}:2" in p.errors(), p.errors())
