@@ -44,10 +44,7 @@ static struct power {
 	uv_timer_t timer; /* power_when_told() */
 	uint64_t told_until;
 	power_told_fn *told;
-} pw = {
-	.job_action = POWER_ACTIONS,
-	.schedule = {.action = POWER_ACTIONS},
-};
+} pw;
 
 const char *power_action_name(enum power_action a)
 {
@@ -413,17 +410,26 @@ static const char *hibernate_missing(struct ops *o)
 	return lacks(POWER_HIBERNATE);
 }
 
-static int start(struct ops *o)
+int power_start(struct ops *o, const struct power_back_end *back_end)
 {
-	pw.back_end =
-		ops_back_end(o) == OPS_SYSTEMD ? power_logind : &power_kernel;
+	pw = (struct power){
+		.back_end = back_end,
+		.job_action = POWER_ACTIONS,
+		.schedule = {.action = POWER_ACTIONS},
+	};
 	uv_timer_init(ops_loop(o), &pw.timer);
 	pw.timer.data = o;
 	resumed_start(o);
 	return pw.back_end->start(o);
 }
 
-static void stop(struct ops *o)
+static int start(struct ops *o)
+{
+	return power_start(o, ops_back_end(o) == OPS_SYSTEMD ? power_logind
+							     : &power_kernel);
+}
+
+void power_stop(struct ops *o)
 {
 	pw.back_end->stop(o);
 	resumed_stop();
@@ -450,5 +456,5 @@ const struct op_interface op_power = {
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
 	.start = start,
-	.stop = stop,
+	.stop = power_stop,
 };

@@ -64,6 +64,10 @@ extern const struct power_back_end power_kernel;
 /* NULL without libsystemd. */
 extern const struct power_back_end *const power_logind;
 
+/* power_start() / power_stop() - of the interface, with that back end */
+int power_start(struct ops *o, const struct power_back_end *back_end);
+void power_stop(struct ops *o);
+
 /* ---- what a back end tells ----------------------------------------------- */
 
 /* Who, as far as the back end knows; what the host asked for is known here. */

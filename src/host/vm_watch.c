@@ -290,7 +290,7 @@ bool vm_watch_tell(struct vm_watch *w, struct ipc_msg *ret)
 	} else if (w->tell_vm && w->vm != IPC_VM_WAITING) {
 		w->tell_vm = false;
 		ret->type = IPC_VM;
-		ret->value = w->vm;
+		ret->value = (int32_t)w->vm;
 	} else if (w->mend == VM_MEND_DONE) {
 		w->mend = VM_MEND_NONE;
 		ret->type = IPC_MENDED;

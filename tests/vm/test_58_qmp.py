@@ -66,6 +66,29 @@ def test_qmp_tells_of_postmigrate(t):
     t.wait_peer(source.daemon, 60)
 
 
+@test(timeout=180)
+def test_qmp_tells_of_a_paused_vm_that_moves(t):
+    """It stands already, so no event says that it leaves."""
+    need_state()
+    journey = Journey(t, seed_of_run(), state=True, qmp=True)
+    daemon, qmp = journey.daemon, journey.here.qmp
+    load = Load(journey, 2, PACED, PACED)
+    time.sleep(0.5)
+    qmp.command("stop")
+    says(daemon, "stopped")
+    # As it is by default; vmchanneld would hear of it by MIGRATION otherwise.
+    qmp.command("migrate-set-capabilities", capabilities=[
+        {"capability": "events", "state": False}])
+    qmp.command("migrate", uri="exec:cat >/dev/null")
+    host = host_ends(load.outside, load.count, PROMPT)
+    check_migrated(load, host)
+    says(daemon, "moved")
+    qmp.command("cont")
+    check_prefix(host, load.inside.ends(load.count, 30), "host's end of")
+    t.wait_peer(daemon, 60)
+    works(t, journey, "org.example.again")
+
+
 @test(timeout=240)
 def test_qmp_bus_is_made_anew(t):
     """The bus process dies; the next move takes the streams along."""
