@@ -156,6 +156,21 @@ VMC_PUBLIC void vmc_session_attach(struct vmc_session *s,
 				   uint64_t now);
 
 /**
+ * vmc_session_is_greeting() - is nothing on the link but a host's preamble and
+ * HELLOs, each of them whole?
+ */
+VMC_PUBLIC bool vmc_session_is_greeting(const struct vmc_session *s);
+
+/**
+ * vmc_session_attach_greeted() - vmc_session_attach(), on a link on which
+ * another session of this end was greeting: a second preamble completes nothing
+ */
+VMC_PUBLIC void
+vmc_session_attach_greeted(struct vmc_session *s,
+			   const uint8_t entropy[VMC_ENTROPY_LEN],
+			   uint64_t now);
+
+/**
  * vmc_session_detach() - the pipe is gone (end of file, HUP, error)
  *
  * The session keeps its state for config.grace_us, so that the next attach

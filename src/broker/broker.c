@@ -153,6 +153,7 @@ void broker_stop(struct broker *b)
 		session_event(b, &ev, now_us);
 	flush_last(b, now_us);
 	broker_link_detach(b);
+	session_tell(b, now_us);
 }
 
 void broker_free(struct broker *b)

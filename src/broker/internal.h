@@ -172,7 +172,8 @@ bool creds_is_owner(const struct broker *b, const struct creds *c);
 bool creds_same_user(const struct creds *a, const struct creds *b);
 /* principal_key() - the number of a user of either side, for the scheduler */
 uint64_t principal_key(const struct vmc_principal *who);
-/* creds_check() - ask the policy about a caller */
+/* creds_check() - ask the policy about a caller; @channel: of POLICY_CALL the
+ * method */
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
 		 struct policy_verdict *ret);
@@ -546,8 +547,9 @@ void link_set_writable(struct broker *b, bool writable);
 void link_end(struct broker *b, enum broker_link_end why, int error);
 /* link_report() - tell the daemon, if the link has ended */
 void link_report(struct broker *b);
-/* link_greet() - a handshake on the link that is there */
-void link_greet(struct broker *b, uint64_t now_us);
+/* link_greet() - a handshake on the link that is there; @greeted: there is
+ * nothing on it but what a session before this one greeted with */
+void link_greet(struct broker *b, bool greeted, uint64_t now_us);
 
 /* ---- watchdog of the link (watchdog.c), host side only ------------------ */
 
@@ -626,6 +628,8 @@ void channels_advertise(struct broker *b);
 /* session_event() - act on one event of the session */
 void session_event(struct broker *b, const struct vmc_event *ev,
 		   uint64_t now_us);
+/* session_tell() - log what was put off */
+void session_tell(struct broker *b, uint64_t now_us);
 void broker_resync(struct broker *b, uint64_t now_us);
 
 /* ---- local sockets ----------------------------------------------------- */
@@ -710,6 +714,12 @@ struct broker {
 		timer_at_us; /* it rings then; 0: it has; UINT64_MAX: not set */
 	uint64_t
 		deadline_us; /* of the session and the link; UINT64_MAX: none */
+	bool flush_first;    /* what was kept goes before anything new */
+	struct {
+		bool down, up, resumed;
+		unsigned int reason;
+		uint64_t at_us; /* then */
+	} tell;                 /* lines that are still to be logged */
 	uv_timer_t sweep;
 	bool sweeping;
 	bool services_wait;     /* a service may be startable */

@@ -35,13 +35,16 @@ void broker_resync(struct broker *b, uint64_t now_us)
 	pump_kick(b);
 }
 
-void link_greet(struct broker *b, uint64_t now_us)
+void link_greet(struct broker *b, bool greeted, uint64_t now_us)
 {
 	uint8_t entropy[VMC_ENTROPY_LEN];
 
 	fresh_entropy(entropy);
 	vmc_session_peer_stands(b->session, b->vm_stands, now_us);
-	vmc_session_attach(b->session, entropy, now_us);
+	if (greeted)
+		vmc_session_attach_greeted(b->session, entropy, now_us);
+	else
+		vmc_session_attach(b->session, entropy, now_us);
 	watchdog_answer(b);
 	pump_kick(b);
 }
@@ -72,7 +75,7 @@ void broker_link_attach(struct broker *b, int fd, enum broker_link_kind kind)
 	l->retry_at_us = 0;
 	l->ended = false;
 	broker_emit(b, &(struct event){.type = EVENT_LINK_UP});
-	link_greet(b, broker_now_us());
+	link_greet(b, false, broker_now_us());
 	if (r < 0)
 		link_end(b, BROKER_LINK_ERROR, -r);
 	pump_kick(b);

@@ -30,7 +30,7 @@ void session_renew(struct broker *b, unsigned int explain)
 	channels_advertise(b);
 	vmc_session_explain(b->session, explain);
 	if (b->link.fd >= 0)
-		link_greet(b, broker_now_us());
+		link_greet(b, false, broker_now_us());
 }
 
 static void end_streams(struct broker *b)

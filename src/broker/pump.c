@@ -67,12 +67,14 @@ void pump_unwatch(struct broker *b, int fd)
 	epoll_ctl(b->inner, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* Stops at UP: what the peer waits for goes before anything is delivered. */
 static unsigned int pump_events(struct broker *b, uint64_t now_us)
 {
 	unsigned int n = 0;
 	struct vmc_event ev;
 
-	while (vmc_session_next_event(b->session, &ev, now_us)) {
+	while (!b->flush_first &&
+	       vmc_session_next_event(b->session, &ev, now_us)) {
 		session_event(b, &ev, now_us);
 		n++;
 	}
@@ -88,7 +90,7 @@ static bool pump_input(struct broker *b, uint64_t now_us)
 	while (link_read(b, now_us)) {
 		events += pump_events(b, now_us);
 		if (b->count.link_bytes_in - start >= PUMP_BYTES_MAX ||
-		    events >= PUMP_EVENTS_MAX)
+		    events >= PUMP_EVENTS_MAX || b->flush_first)
 			return true;
 	}
 	return false;
@@ -115,6 +117,10 @@ static bool pump_output(struct broker *b, uint64_t now_us)
 	size_t unwritten = 0, total = 0;
 	struct vmc_pull p;
 
+	if (b->flush_first) {
+		b->flush_first = false;
+		link_flush(b, now_us);
+	}
 	while (vmc_session_pull(b->session, &p, now_us)) {
 		size_t n = pull_one(b, &p, now_us);
 
@@ -156,8 +162,14 @@ static void arm_timer(struct broker *b, uint64_t now_us)
 		if (b->link.retry_at_us < at)
 			at = b->link.retry_at_us;
 	}
+	if ((b->tell.down || b->tell.up) && b->tell.at_us < at)
+		at = b->tell.at_us;
 	b->deadline_us = at;
 	if (at == UINT64_MAX)
+		return;
+	/* Until somebody answers, run.c's sleep ends in time: an answer that
+	 * comes at once needs no clock. */
+	if (!b->up)
 		return;
 	if (at > now_us + TIMER_LOOK_US)
 		at = now_us + TIMER_LOOK_US;
@@ -221,6 +233,8 @@ void pump_deadline(struct broker *b, uint64_t now_us)
 	if (b->timer_at_us <= now_us)
 		b->timer_at_us = UINT64_MAX;
 	b->again = true;
+	if (now_us >= b->tell.at_us)
+		session_tell(b, now_us);
 	if (now_us < b->deadline_us)
 		return;
 	if (waits_for_port(&b->link) && now_us >= b->link.retry_at_us) {

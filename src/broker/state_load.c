@@ -37,6 +37,7 @@ struct load {
 	struct state s;
 	char id_text[STATE_ID_TEXT + 1], instance_text[STATE_ID_TEXT + 1];
 	uint64_t last_number, last_seq;
+	bool greeted; /* the session that was there did no more */
 	struct rec *recs;
 	uint32_t n_recs;
 	struct chan_row *chans;
@@ -607,7 +608,7 @@ static void take_over(struct load *l)
 	streams_rebuild_free(b);
 	end_others(l, upgrade ? VMC_REASON_DAEMON_LOST : VMC_REASON_MIGRATED);
 	if (b->link.fd >= 0)
-		link_greet(b, broker_now_us());
+		link_greet(b, l->greeted, broker_now_us());
 	b->services_wait = b->control_again = true;
 	pump_kick(b);
 }
@@ -653,6 +654,7 @@ static enum state_result load_all(struct load *l, const uint8_t *blob,
 	r = read_ours(l);
 	if (r != STATE_OK)
 		return r;
+	l->greeted = vmc_session_is_greeting(b->session);
 	r = load_session(l);
 	if (r == STATE_OK)
 		r = match_streams(l);

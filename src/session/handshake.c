@@ -134,7 +134,7 @@ void vmc_session_detach(struct vmc_session *s, uint64_t now)
 		return;
 	session_down(s, VMC_REASON_NO_PEER, now);
 	s->attached = false;
-	s->have_nonce = s->have_peer = false;
+	s->have_nonce = s->have_peer = s->peer_seeks = false;
 	s->want_bye = false;
 	s->ev_entropy = false;
 	s->resync_at = NEVER;
@@ -205,6 +205,21 @@ void vmc_session_attach(struct vmc_session *s,
 	s->resync_wait = 0;
 	bucket_init(&s->hello_bucket, HELLO_ANSWERS_BURST, now);
 	take_entropy(s, entropy);
+}
+
+bool vmc_session_is_greeting(const struct vmc_session *s)
+{
+	return s->cfg.role == VMC_ROLE_HOST && s->state == VMC_SESSION_SYNC &&
+	       !s->want_preamble && !s->dirty_pipe &&
+	       s->stage_kind == STAGE_NONE;
+}
+
+void vmc_session_attach_greeted(struct vmc_session *s,
+				const uint8_t entropy[VMC_ENTROPY_LEN],
+				uint64_t now)
+{
+	vmc_session_attach(s, entropy, now);
+	s->want_preamble = false;
 }
 
 void vmc_session_resync(struct vmc_session *s,
@@ -381,6 +396,7 @@ static void go_up(struct vmc_session *s, uint64_t now)
 	else
 		new_session(s);
 	session_unfreeze(s);
+	s->peer_seeks = false;
 	s->peer_instance = s->peer.instance;
 	s->down_since = NEVER;
 	s->known_pipe = true;
@@ -461,7 +477,7 @@ static void on_greeting(struct vmc_session *s, const struct hello *h,
 	if (!s->have_peer || s->peer.nonce != h->nonce)
 		s->answered = false;
 	s->peer = *h;
-	s->have_peer = true;
+	s->have_peer = s->peer_seeks = true;
 	s->verdict = decide(s, h);
 	answer(s, now);
 }

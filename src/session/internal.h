@@ -227,6 +227,7 @@ struct vmc_session {
 	bool attached;
 	bool has_session;
 	bool have_peer;  /* .peer is of this handshake */
+	bool peer_seeks; /* it has said HELLO since we were UP */
 	bool have_nonce; /* .nonce is of this handshake */
 	bool known_pipe; /* what is in it is on our account */
 	bool dirty_pipe; /* frames were written since the last preamble */

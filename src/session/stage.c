@@ -142,6 +142,14 @@ static uint32_t stage_hello(struct vmc_session *s, uint32_t at, uint8_t kind)
 	return at + (uint32_t)wire_put_hello(s->stage + at, &h);
 }
 
+/* A torn frame of the guest may wait for its time-out instead; and a host
+ * whose HELLO is here looks for ours and for nothing else. */
+static bool needs_preamble(const struct vmc_session *s)
+{
+	return s->want_preamble && (s->cfg.role == VMC_ROLE_HOST ||
+				    (!s->peer_seeks && pipe_has_room(s)));
+}
+
 /* A HELLO, the answer to one, or both in one unit. */
 static bool stage_handshake(struct vmc_session *s, uint64_t now)
 {
@@ -149,9 +157,7 @@ static bool stage_handshake(struct vmc_session *s, uint64_t now)
 
 	if (!s->have_nonce || !(s->want_hello || s->want_answer))
 		return false;
-	/* A torn frame of the guest may wait for its time-out instead. */
-	if (s->want_preamble &&
-	    (s->cfg.role == VMC_ROLE_HOST || pipe_has_room(s))) {
+	if (needs_preamble(s)) {
 		stage_preamble(s);
 		return true;
 	}

@@ -130,6 +130,45 @@ uint64_t end_now(const struct world *w, int e)
 	return w->now + w->end[e].ahead;
 }
 
+/*
+ * A destination greets before the state is there: an empty session, whose
+ * place the loaded one takes. Not from the world's own dice: the seeds that
+ * are kept stay what they were.
+ *
+ * Return: was that all it did?
+ */
+static bool greets_early(struct world *w, int e)
+{
+	const struct end *end = &w->end[e];
+	uint64_t now = end_now(w, e);
+	struct prng dice;
+	uint8_t entropy[VMC_ENTROPY_LEN];
+	struct vmc_session *s;
+	const uint8_t *out;
+	bool greeted;
+	void *mem;
+	size_t n;
+
+	prng_seed(&dice, prng_mix(w->now));
+	if (e != VMC_ROLE_HOST || !w->profile.successors ||
+	    prng_chance(&dice, 1, 2) ||
+	    posix_memalign(&mem, SIM_MEM_ALIGN, end->size))
+		return false;
+	if (vmc_session_init(&s, mem, end->size, &end->cfg))
+		world_fail(w, "end %d: init refused its own size", e);
+	prng_fill(&dice, entropy, sizeof(entropy));
+	vmc_session_attach(s, entropy, now);
+	while ((n = vmc_session_output(s, &out, now))) {
+		n = link_write(&w->link[e], out, n, w->now, 0);
+		if (n == 0)
+			break; /* torn: then it has not */
+		vmc_session_output_done(s, n, now);
+	}
+	greeted = vmc_session_is_greeting(s);
+	free(mem);
+	return greeted;
+}
+
 void end_attach(struct world *w, int e)
 {
 	struct end *end = &w->end[e];
@@ -139,7 +178,10 @@ void end_attach(struct world *w, int e)
 	world_note(w, "end %d attaches", e);
 	end->slept = 0;
 	end->deaf = false;
-	vmc_session_attach(end->s, entropy, end_now(w, e));
+	if (greets_early(w, e))
+		vmc_session_attach_greeted(end->s, entropy, end_now(w, e));
+	else
+		vmc_session_attach(end->s, entropy, end_now(w, e));
 	end->attached = true;
 	end->bye = false;
 	end->blocked = false;

@@ -1057,6 +1057,22 @@ static void a_preamble_goes_before_hello_when_frames_may_be_torn(void **state)
 	assert_true(zeros_before_hello(&f->raw) < HELLO_PREAMBLE);
 }
 
+/* As a destination does when the state comes. */
+static void a_preamble_is_not_repeated_for_a_loaded_session(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t entropy[VMC_ENTROPY_LEN] = {9};
+
+	raw_attach(&f->raw);
+	f->raw.out_at = 0;
+	assert_int_equal(zeros_before_hello(&f->raw), HELLO_PREAMBLE);
+	assert_true(vmc_session_is_greeting(f->raw.s));
+	vmc_session_attach_greeted(f->raw.s, entropy, f->raw.now);
+	assert_true(zeros_before_hello(&f->raw) < HELLO_PREAMBLE);
+	raw_up(&f->raw);
+	assert_false(vmc_session_is_greeting(f->raw.s));
+}
+
 static void a_preamble_goes_before_hello_after_frames(void **state)
 {
 	struct fixture *f = *state;
@@ -1288,6 +1304,7 @@ int main(void)
 		T(what_was_acked_cannot_be_sent_again),
 		T(grace_that_ends_in_a_handshake_begins_it_anew),
 		T(a_preamble_goes_before_hello_when_frames_may_be_torn),
+		T(a_preamble_is_not_repeated_for_a_loaded_session),
 		T(a_preamble_goes_before_hello_after_frames),
 		T(rejects_survive_the_wrap_of_their_counters),
 		T(a_refused_peer_may_come_back_better),

@@ -267,7 +267,7 @@ static void handshake_needs_both(void **state)
 static void hello_is_repeated_more_and_more_slowly(void **state)
 {
 	struct pair *p = *state;
-	uint64_t last = p->now, gap, before = 25000;
+	uint64_t last = p->now, gap, before = 100000;
 
 	pair_attach(p, HOST);
 	pair_write(p, HOST);
@@ -334,6 +334,31 @@ static void a_guest_begins_anew_as_the_port_allows(void **state)
 	assert_true(st.inflight_charge > 163840 - 33536);
 	resync_guest(p);
 	assert_in_range(pair_write(p, GUEST), 1, HELLO_MAX);
+}
+
+/* A host that has said HELLO since is inside no frame. */
+static void a_guest_that_was_greeted_needs_no_preamble(void **state)
+{
+	struct pair *p = *state;
+	struct vmc_event ev;
+	uint8_t entropy[VMC_ENTROPY_LEN];
+	vmc_stream h[2];
+	size_t n;
+
+	pair_up(p);
+	connect_streams(p, h);
+	send(p, GUEST, h[GUEST], 100, 0);
+	pair_write(p, GUEST);
+	p->end[GUEST].pipe_len = 0;
+	pair_entropy(p, entropy);
+	vmc_session_resync(p->end[HOST].s, entropy, p->now);
+	n = pair_write(p, HOST);
+	assert_int_equal(pair_read(p, GUEST, n), n);
+	pair_expect(p, GUEST, VMC_EV_DOWN);
+	pair_expect(p, GUEST, VMC_EV_NEED_ENTROPY);
+	resync_guest(p);
+	assert_false(pair_event(p, GUEST, &ev));
+	assert_in_range(pair_write(p, GUEST), 2 * HELLO_FIXED, 2 * HELLO_MAX);
 }
 
 /* A session that is given up leaves what it wrote in the port. */
@@ -1327,6 +1352,7 @@ int main(void)
 		T(hello_is_repeated_more_and_more_slowly),
 		T(a_guest_takes_its_port_for_full),
 		T(a_guest_begins_anew_as_the_port_allows),
+		T(a_guest_that_was_greeted_needs_no_preamble),
 		T(a_lost_session_leaves_the_port_full),
 		T(names_come_and_go),
 		T(names_fill_their_table),

@@ -26,6 +26,9 @@ PLAIN = 2
 DESTINATION = "host2.example.org"
 # Of one boot: as many as there are places to follow to.
 HOPS = FOLLOW_MAX
+# Streams go on undisturbed for so long: a call, or a program that starts in
+# the guest, would be translated first and count as their downtime.
+SETTLE = 0.7
 # What a busy machine may need; no measure of what is tested.
 PATIENCE = 60
 MIB = 1 << 20
@@ -91,6 +94,7 @@ class Round:
         move, source = journey.hop(early, **WAYS[way])
         # A destination whose daemon comes late is down until then.
         self.moves.append((move, early))
+        time.sleep(SETTLE)
         self.t.wait_peer(journey.daemon, PATIENCE)
         self.new_streams()
         self.check_plain(plain)

@@ -76,6 +76,9 @@ def test_qmp_tells_of_a_paused_vm_that_moves(t):
     time.sleep(0.5)
     qmp.command("stop")
     says(daemon, "stopped")
+    # As it is by default; vmchanneld would hear of it by MIGRATION otherwise.
+    qmp.command("migrate-set-capabilities", capabilities=[
+        {"capability": "events", "state": False}])
     qmp.command("migrate", uri="exec:cat >/dev/null")
     host = host_ends(load.outside, load.count, PROMPT)
     check_migrated(load, host)
