@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "broker/control.h"
+#include "varlink/idl.h"
 
 static const char *link_state(const struct broker *b)
 {
@@ -113,8 +114,30 @@ void method_stats(struct control_call *call)
 
 static bool parse_operation(const char *text, enum policy_op *ret)
 {
-	*ret = strcmp(text, "listen") == 0 ? POLICY_LISTEN : POLICY_CONNECT;
-	return *ret == POLICY_LISTEN || strcmp(text, "connect") == 0;
+	static const char *const words[] = {
+		[POLICY_CONNECT] = "connect",
+		[POLICY_LISTEN] = "listen",
+		[POLICY_CALL] = "call",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i], text) != 0)
+			continue;
+		*ret = (enum policy_op)i;
+		return true;
+	}
+	return false;
+}
+
+/* What such an operation is about: a channel, or one of the guest's methods. */
+static bool is_subject(enum policy_op op, const char *name)
+{
+	const struct idl_method *m;
+
+	if (op != POLICY_CALL)
+		return vmc_name_valid(name, strlen(name));
+	m = idl_method(name);
+	return m && m->class != IDL_NO_CLASS;
 }
 
 static bool parse_caller(const struct broker *b, json_t *o, struct creds *ret)
@@ -156,7 +179,8 @@ void method_check_policy(struct control_call *call)
 
 	if (!call_args(call, args, 3))
 		return;
-	if (!parse_operation(operation, &op)) {
+	if (!parse_operation(operation, &op) ||
+	    (op == POLICY_CALL && call->b->side == VMC_PRINCIPAL_HOST)) {
 		call_invalid(call, "operation");
 		return;
 	}
@@ -164,7 +188,7 @@ void method_check_policy(struct control_call *call)
 		call_invalid(call, "caller");
 		return;
 	}
-	if (!vmc_name_valid(channel, strlen(channel))) {
+	if (!is_subject(op, channel)) {
 		call_error(call, "InvalidName",
 			   json_pack("{s:s}", "channel", channel));
 		return;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "broker/internal.h"
+#include "varlink/idl.h"
 
 /* SO_PEERGROUPS: first the size, then the groups. */
 static int get_groups(int fd, struct creds *c)
@@ -78,6 +79,13 @@ uint64_t principal_key(const struct vmc_principal *who)
 	return (uint64_t)who->kind << 32 | who->uid;
 }
 
+static const char *class_of(const char *method)
+{
+	const struct idl_method *m = idl_method(method);
+
+	return idl_class_name(m ? m->class : IDL_NO_CLASS);
+}
+
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
 		 struct policy_verdict *ret)
@@ -94,6 +102,9 @@ void creds_check(const struct broker *b, const struct creds *c,
 	};
 
 	*ret = (struct policy_verdict){.rule = "none"};
-	if (b->policy)
+	if (b->policy && op == POLICY_CALL)
+		policy_check_call(b->policy, channel, class_of(channel), &who,
+				  ret);
+	else if (b->policy)
 		policy_check(b->policy, op, channel, &who, ret);
 }

@@ -172,7 +172,8 @@ bool creds_is_owner(const struct broker *b, const struct creds *c);
 bool creds_same_user(const struct creds *a, const struct creds *b);
 /* principal_key() - the number of a user of either side, for the scheduler */
 uint64_t principal_key(const struct vmc_principal *who);
-/* creds_check() - ask the policy about a caller */
+/* creds_check() - ask the policy about a caller; @channel: of POLICY_CALL the
+ * method */
 void creds_check(const struct broker *b, const struct creds *c,
 		 enum policy_op op, const char *channel,
 		 struct policy_verdict *ret);

@@ -21,9 +21,7 @@ static const char builtin_host[] = "listen  *               host    allow\n"
 				   "connect *               host    allow\n"
 				   "connect org.vmchannel.* guest:0 allow\n"
 				   "connect org.vmchannel.* guest:* deny\n"
-				   "connect *               guest:* allow\n"
-				   "call    *               host    allow\n"
-				   "call    *               *       deny\n";
+				   "connect *               guest:* allow\n";
 
 static const char builtin_guest[] = "listen  org.vmchannel.* guest:0 allow\n"
 				    "listen  org.vmchannel.* *       deny\n"
@@ -133,6 +131,11 @@ static int add_line(struct policy *p, const struct source *s, const char *text,
 		return fail(s, why);
 	case POLICY_LINE_RULE:
 		break;
+	}
+	if (r.op == POLICY_CALL && p->this_side == VMC_PRINCIPAL_HOST) {
+		free(r.origin);
+		return fail(s, "call rules are the guest's; put the line into "
+			       "its policy.d");
 	}
 	if (!r.origin)
 		r.origin = make_origin(s->file, s->line);

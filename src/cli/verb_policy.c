@@ -123,10 +123,11 @@ static int run(const struct cli_args *a)
 				 "policy: '%s' is not known; write 'vmchannel "
 				 "policy test VM connect CHANNEL'",
 				 cli_safe(a->v[0]));
-	if (strcmp(a->v[2], "connect") != 0 && strcmp(a->v[2], "listen") != 0)
+	if (strcmp(a->v[2], "connect") != 0 && strcmp(a->v[2], "listen") != 0 &&
+	    strcmp(a->v[2], "call") != 0)
 		return cli_error(CLI_FAILED,
-				 "policy test: '%s' is neither 'connect' nor "
-				 "'listen'",
+				 "policy test: '%s' is not 'connect', 'listen' "
+				 "or 'call'",
 				 cli_safe(a->v[2]));
 	r = own_side(a->v[1], &w.side);
 	if (r)
@@ -154,9 +155,10 @@ static const struct cli_option options[] = {
 
 const struct cli_verb verb_policy = {
 	.name = "policy",
-	.args = "test VM connect|listen CHANNEL",
+	.args = "test VM connect|listen|call SUBJECT",
 	.summary = "what the policy says to an operation, and which line",
-	.help = "Prints the decision and the line of policy.d that makes it, or "
+	.help = "SUBJECT is a channel; of call, which is asked in the guest (VM "
+		"is host there),\nINTERFACE.METHOD. Prints the decision and the line of policy.d that makes it, or "
 		"the number of\nthe built-in rule. Exit status 0: allowed, 126: "
 		"denied.\n\n"
 		"example: vmchannel policy test web1 connect org.example.db --as "

@@ -213,11 +213,12 @@ static void tell_sleep(struct ops *o, bool start, const char *type,
 
 	if (!type && job)
 		type = names[pw.job_action];
+	snprintf(pw.going_type, sizeof(pw.going_type), "%s",
+		 type ? type : "unknown");
 	ops_emit(o, POWER ".PrepareForSleep",
 		 json_pack("{s:b,s:s,s:s,s:o*}", "start", start, "type",
-			   type ? type : "unknown", "initiator",
-			   initiator(job, cause), "job",
-			   optional_int(job, pw.job)));
+			   pw.going_type, "initiator", initiator(job, cause),
+			   "job", optional_int(job, pw.job)));
 }
 
 void power_sleep_begins(struct ops *o, const char *type,
@@ -231,9 +232,12 @@ void power_sleep_begins(struct ops *o, const char *type,
 
 void power_sleep_ended(struct ops *o)
 {
+	char type[sizeof(pw.going_type)];
+
 	if (!pw.going)
 		return;
-	tell_sleep(o, false, NULL, NULL);
+	memcpy(type, pw.going_type, sizeof(type));
+	tell_sleep(o, false, type, NULL);
 	pw.going = false;
 	forget_job();
 }

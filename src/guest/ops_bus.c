@@ -20,6 +20,8 @@
 #include "broker/log.h"
 #include "guest/ops_internal.h"
 
+#define SYSTEM_BUS "unix:path=/run/dbus/system_bus_socket"
+
 struct link {
 	struct ops_bus *b;
 	sd_bus *sd;
@@ -54,6 +56,10 @@ struct up {
 
 struct ops_bus {
 	struct ops *o;
+	const char *const *rules; /* of a monitor; NULL: it is none */
+	ops_bus_signal_fn *fn;
+	void *data;
+	bool monitors;    /* it was made one */
 	struct link *now; /* NULL: not connected */
 	uv_timer_t retry;
 	unsigned int retry_ms;
@@ -73,21 +79,24 @@ bool ops_bus_possible(void)
 	return sd_booted() > 0;
 }
 
-static struct ops_bus *get(struct ops *o)
+static struct ops_bus *new_bus(struct ops *o)
 {
-	struct ops_bus *b = o->bus;
+	struct ops_bus *b = calloc(1, sizeof(*b));
 
-	if (b)
-		return b;
-	b = calloc(1, sizeof(*b));
 	if (!b)
 		return NULL;
 	b->o = o;
 	b->retry_ms = OPS_BUS_RETRY_MS;
 	uv_timer_init(&o->loop, &b->retry);
 	b->retry.data = b;
-	o->bus = b;
 	return b;
+}
+
+static struct ops_bus *get(struct ops *o)
+{
+	if (!o->bus)
+		o->bus = new_bus(o);
+	return o->bus;
 }
 
 /* ---- a call -------------------------------------------------------------- */
@@ -351,7 +360,8 @@ static void on_retry(uv_timer_t *h)
 
 static void later(struct ops_bus *b)
 {
-	if (b->stopping || (LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->ups)))
+	if (b->stopping ||
+	    (!b->rules && LIST_EMPTY(&b->watches) && LIST_EMPTY(&b->ups)))
 		return;
 	uv_update_time(&b->o->loop);
 	uv_timer_start(&b->retry, on_retry, b->retry_ms, 0);
@@ -417,9 +427,107 @@ static void on_timer(uv_timer_t *h)
 	process(h->data);
 }
 
+/* ---- a monitor ----------------------------------------------------------- */
+
+static int on_seen(sd_bus_message *m, void *data, sd_bus_error *err)
+{
+	const struct ops_bus *b = data;
+
+	(void)err;
+	if (sd_bus_message_is_method_call(m, NULL, NULL) > 0)
+		b->fn(b->o, m, b->data);
+	return 1; /* a monitor must not answer */
+}
+
+static int on_monitor(sd_bus_message *m, void *data, sd_bus_error *err)
+{
+	const sd_bus_error *e = sd_bus_message_get_error(m);
+	struct ops_bus *b = data;
+
+	(void)err;
+	b->monitors = !e;
+	if (e)
+		log_info("ev=bus-monitor error=\"%s\": who calls is not known",
+			 e->name);
+	return 1;
+}
+
+static int become_monitor(struct ops_bus *b, sd_bus *sd)
+{
+	sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_method_call(
+		sd, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+		"org.freedesktop.DBus.Monitoring", "BecomeMonitor");
+
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "s");
+	for (size_t i = 0; r >= 0 && b->rules[i]; i++)
+		r = sd_bus_message_append(m, "s", b->rules[i]);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "u", 0u);
+	if (r >= 0)
+		r = sd_bus_call_async(sd, NULL, m, on_monitor, b, 0);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+static int open_monitor(struct ops_bus *b, sd_bus **ret)
+{
+	const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+	sd_bus *sd = NULL;
+	int r = sd_bus_new(&sd);
+
+	if (r >= 0)
+		r = sd_bus_set_address(sd, address ? address : SYSTEM_BUS);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(sd, 1);
+	if (r >= 0)
+		r = sd_bus_set_monitor(sd, 1);
+	if (r >= 0)
+		r = sd_bus_add_filter(sd, NULL, on_seen, b);
+	if (r >= 0)
+		r = sd_bus_start(sd);
+	if (r >= 0)
+		r = become_monitor(b, sd);
+	if (r < 0)
+		sd_bus_close_unref(sd);
+	else
+		*ret = sd;
+	return r;
+}
+
+void ops_bus_eavesdrop(struct ops *o, const char *const *rules,
+		       ops_bus_signal_fn *fn, void *data)
+{
+	struct ops_bus *b = o->monitor ? NULL : new_bus(o);
+
+	if (!b)
+		return;
+	b->rules = rules;
+	b->fn = fn;
+	b->data = data;
+	o->monitor = b;
+	(void)connected(b);
+}
+
+bool ops_bus_monitors(const struct ops *o)
+{
+	return o->monitor && o->monitor->now && o->monitor->monitors;
+}
+
+void ops_bus_catch_up(struct ops *o)
+{
+	if (o->monitor && o->monitor->now)
+		process(o->monitor->now);
+}
+
+/* ---- to begin and to end ------------------------------------------------- */
+
 static int open_link(struct ops_bus *b, struct link *l)
 {
-	int r = sd_bus_open_system(&l->sd);
+	int r = b->rules ? open_monitor(b, &l->sd) : sd_bus_open_system(&l->sd);
 
 	if (r < 0)
 		return r;
@@ -465,10 +573,8 @@ static struct link *connected(struct ops_bus *b)
 	return b->now;
 }
 
-void ops_bus_stop(struct ops *o)
+static void stop_bus(struct ops_bus *b)
 {
-	struct ops_bus *b = o->bus;
-
 	if (!b || b->stopping)
 		return;
 	b->stopping = true;
@@ -476,9 +582,14 @@ void ops_bus_stop(struct ops *o)
 	uv_close((uv_handle_t *)&b->retry, NULL);
 }
 
-void ops_bus_free(struct ops *o)
+void ops_bus_stop(struct ops *o)
 {
-	struct ops_bus *b = o->bus;
+	stop_bus(o->monitor);
+	stop_bus(o->bus);
+}
+
+static void free_bus(struct ops_bus *b)
+{
 	struct watch *w;
 	struct up *u;
 
@@ -493,5 +604,11 @@ void ops_bus_free(struct ops *o)
 		free(u);
 	}
 	free(b);
-	o->bus = NULL;
+}
+
+void ops_bus_free(struct ops *o)
+{
+	free_bus(o->monitor);
+	free_bus(o->bus);
+	o->monitor = o->bus = NULL;
 }

@@ -89,4 +89,20 @@ int ops_bus_watch(struct ops *o, const struct ops_bus_name *signal,
 typedef void ops_bus_up_fn(struct ops *o, void *data);
 int ops_bus_on_up(struct ops *o, ops_bus_up_fn *fn, void *data);
 
+/**
+ * ops_bus_eavesdrop() - see what others call, by a second connection that the
+ * bus makes a monitor: root may
+ * @rules: of D-Bus, NULL-terminated; borrowed
+ * @fn:    called with each message
+ */
+void ops_bus_eavesdrop(struct ops *o, const char *const *rules,
+		       ops_bus_signal_fn *fn, void *data);
+
+/* ops_bus_monitors() - has the bus made it one? Before, nothing is seen. */
+bool ops_bus_monitors(const struct ops *o);
+
+/* ops_bus_catch_up() - take what the monitor has got. The bus gives it a call
+ * before the one who is called, so what that one then signals comes later. */
+void ops_bus_catch_up(struct ops *o);
+
 #endif /* GUEST_OPS_BUS_H */

@@ -96,7 +96,8 @@ struct ops {
 	int status; /* exit status */
 	struct ops_events *events;
 	struct ops_requests *requests;
-	struct ops_bus *bus; /* NULL: nobody wanted it yet */
+	struct ops_bus *bus;     /* NULL: nobody wanted it yet */
+	struct ops_bus *monitor; /* the same; ops_bus_eavesdrop() */
 	LIST_HEAD(, ops_watched) watched;
 };
 

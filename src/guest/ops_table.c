@@ -14,7 +14,6 @@
 
 NO_ROWS(op_exec, "org.vmchannel.Exec");
 NO_ROWS(op_file, "org.vmchannel.File");
-NO_ROWS(op_storage, "org.vmchannel.Storage");
 
 const struct op_interface *const op_interfaces[] = {
 	&op_agent,   &op_exec,    &op_file,   &op_network, &op_power,

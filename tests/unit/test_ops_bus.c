@@ -711,6 +711,47 @@ static void test_power_off(void **state)
 	close(fd);
 }
 
+/* Until it is killed, so that the bus can be asked who it is. */
+static pid_t somebody_powers_off(void)
+{
+	pid_t pid = fork();
+	sd_bus *bus = NULL;
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sd_bus_open_system(&bus);
+	sd_bus_call_method(bus, LOGIND, PATH, MANAGER, "SetWallMessage", NULL,
+			   NULL, "sb", "because", 1);
+	sd_bus_call_method(bus, LOGIND, PATH, MANAGER, "PowerOffWithFlags",
+			   NULL, NULL, "t", UINT64_C(0));
+	for (;;)
+		pause();
+}
+
+/* The signal says nothing of it. */
+static void test_whose_it_is(void **state)
+{
+	json_t *e;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	begin("good");
+	fd = subscribe();
+	while (!ops_bus_monitors(&w->o))
+		turn();
+	pid = somebody_powers_off();
+	e = next_event(fd);
+	end(&pid);
+	assert_string_equal(text_of(e, "type"), "power_off");
+	assert_string_equal(text_of(e, "reason"), "because");
+	/* Of the guest; of whom depends on how this test was started. */
+	assert_string_not_equal(text_of(e, "initiator"), "host");
+	json_decref(e);
+	close(fd);
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -728,6 +769,7 @@ int main(void)
 		WITH(test_inhibited),
 		WITH(test_refused),
 		WITH(test_power_off),
+		WITH(test_whose_it_is),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

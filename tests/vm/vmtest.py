@@ -41,7 +41,7 @@ USERS = {"root": 0, "alice": 1000, "bob": 1001}
 
 # A boot takes 2 s on an idle machine; a loaded one gets this long.
 BOOT_TIMEOUT = 120
-# The Debian takes 16 s.
+# The Debian takes 10 s.
 DEBIAN_BOOT_TIMEOUT = 300
 DEFAULT_TIMEOUT = 60
 
