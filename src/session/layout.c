@@ -51,9 +51,7 @@ void vmc_session_config_default(struct vmc_session_config *ret_cfg,
 		.inflight_charge = host ? 512u * 1024u : 160u * 1024u,
 		.inflight_writes = host ? 1024 : 240,
 		.ack_delay_us = 10000,
-		/* A VM that moved here needs longer to answer than to ask
-		 * again, which would only be more for it to do. */
-		.hello_retry_us = host ? 200000 : 50000,
+		.hello_retry_us = 50000,
 		.hello_retry_max_us = 2000000,
 		.partial_us = 1000000,
 		.stall_us = 5000000,

@@ -267,7 +267,7 @@ static void handshake_needs_both(void **state)
 static void hello_is_repeated_more_and_more_slowly(void **state)
 {
 	struct pair *p = *state;
-	uint64_t last = p->now, gap, before = 100000;
+	uint64_t last = p->now, gap, before = 25000;
 
 	pair_attach(p, HOST);
 	pair_write(p, HOST);
