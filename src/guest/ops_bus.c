@@ -381,7 +381,7 @@ static void on_closed(uv_handle_t *h)
 static void disconnect(struct ops_bus *b)
 {
 	struct link *l = b->now;
-	struct request *q;
+	struct request *q, *next;
 	struct watch *w;
 
 	if (!l)
@@ -392,8 +392,15 @@ static void disconnect(struct ops_bus *b)
 	uv_close((uv_handle_t *)&l->timer, on_closed);
 	LIST_FOREACH(w, &b->watches, link)
 	w->slot = sd_bus_slot_unref(w->slot);
-	while ((q = LIST_FIRST(&b->requests)) != NULL)
+	/* What their functions call for goes to the next connection. */
+	q = LIST_FIRST(&b->requests);
+	LIST_INIT(&b->requests);
+	if (q)
+		q->link.le_prev = &q;
+	for (; q; q = next) {
+		next = LIST_NEXT(q, link);
 		fail(q, -ECONNRESET, "the system bus has ended");
+	}
 	sd_bus_close_unref(l->sd);
 }
 

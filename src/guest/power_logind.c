@@ -182,6 +182,7 @@ struct about {
 
 static void *pack(struct about x)
 {
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (void *)(uintptr_t)((unsigned int)x.a | (x.ignore ? 0x10u : 0u) |
 				   (x.old ? 0x20u : 0u));
 }

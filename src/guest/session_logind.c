@@ -438,6 +438,7 @@ static void lock_all(struct op_call *call)
 
 	for (size_t i = 0; i < SESSION_MAX; i++)
 		n += kn.sessions[i] && session_props_graphical(kn.sessions[i]);
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	ops_bus_call(op_ops(call), call, &m, on_count, (void *)n, NULL);
 }
 

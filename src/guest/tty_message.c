@@ -17,7 +17,8 @@
 static size_t put(char *to, unsigned char c, unsigned char before)
 {
 	if (c == '\n') {
-		memcpy(to, "\r\n", 2);
+		to[0] = '\r';
+		to[1] = '\n';
 		return 2;
 	}
 	/* C1 controls, as UTF-8 has them: 0xc2 0x80 to 0xc2 0x9f. */

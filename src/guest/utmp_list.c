@@ -56,7 +56,8 @@ static long tty_of(pid_t pid)
 {
 	char path[32], text[512];
 	const char *at;
-	long tty = -1;
+	char *end;
+	long tty;
 	ssize_t n;
 	int fd;
 
@@ -69,9 +70,13 @@ static long tty_of(pid_t pid)
 		return -1;
 	text[n] = '\0';
 	at = strrchr(text, ')'); /* the name before it may be anything */
-	if (!at || sscanf(at, ") %*c %*d %*d %*d %ld", &tty) != 1)
+	/* State, parent, group and session stand before it. */
+	for (int i = 0; at && i < 5; i++)
+		at = strchr(at + 1, ' ');
+	if (!at)
 		return -1;
-	return tty;
+	tty = strtol(at + 1, &end, 10);
+	return *end == ' ' ? tty : -1;
 }
 
 /* A leader that has gone, or whose number is that of another by now. sshd and
