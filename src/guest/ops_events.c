@@ -351,16 +351,16 @@ void ops_emit(struct ops *o, const char *type, json_t *parameters)
 	struct ops_events *e = o->events;
 	struct subscriber *s;
 	json_t *event = NULL;
+	uint64_t seq = e->last + 1;
 
 	if (is_right(type, parameters))
 		event = json_pack("{s:s,s:I,s:I,s:s,s:O}", "boot", e->boot,
-				  "seq", (json_int_t)(e->last + 1), "time_us",
-				  now_us(), "type", type, "parameters",
-				  parameters);
+				  "seq", (json_int_t)seq, "time_us", now_us(),
+				  "type", type, "parameters", parameters);
 	json_decref(parameters);
 	if (!event)
 		return;
-	remember(e, e->last + 1, event);
+	remember(e, seq, event);
 	store(e, event);
 	/* A wake-up ends no call: those end from the loop. */
 	LIST_FOREACH(s, &e->subscribers, link)
