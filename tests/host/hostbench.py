@@ -27,7 +27,7 @@ class Qemu:
 
     def __init__(self, top, guest=True):
         self.link, self.port = f"{top}/link", f"{top}/port"
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.open = True
         self.clients = 0
         self.host = self.guest = None
@@ -49,10 +49,11 @@ class Qemu:
 
     def drop(self):
         """Both ends of the present connection; as when QEMU unplugs."""
-        for s in (self.host, self.guest):
-            if s:
-                s.close()
-        self.host = self.guest = None
+        with self.lock:
+            for s in (self.host, self.guest):
+                if s:
+                    s.close()
+            self.host = self.guest = None
 
     def watched(self):
         out = []
@@ -100,7 +101,7 @@ class Qemu:
                     except OSError:
                         self.drop()
                     break
-            time.sleep(0)
+            time.sleep(0.0001)  # whoever waits for the lock is let in
 
     def close(self):
         self.open = False
