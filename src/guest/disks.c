@@ -252,8 +252,9 @@ static bool parse_stats(struct text t, struct disk_stats *ret)
 	uint64_t c[N_COLUMNS], any = 0;
 	struct text w, name;
 
-	if (!text_word(&t, &w) || !text_word(&t, &w) || !text_word(&t, &name))
-		return false;
+	for (int i = 0; i < 3; i++)
+		if (!text_word(&t, &name)) /* major, minor, name */
+			return false;
 	for (int i = 0; i < N_COLUMNS; i++) {
 		if (!text_word(&t, &w) || !text_number(w, &c[i]))
 			return false;

@@ -169,6 +169,8 @@ void freeze_thaw_left(struct freeze_record *rec)
 
 	if (mounts_read("", &m) < 0)
 		return;
+	for (size_t i = 0; i < FREEZE_MAX; i++)
+		fds[i] = -1;
 	for (size_t i = 0; i < rec->n; i++)
 		fds[i] = open_fs(&m, &rec->fs[i]);
 	mounts_done(&m);

@@ -73,6 +73,7 @@ static void mount_done(struct mount *m)
 static bool parse_line(struct text line, struct mount *ret)
 {
 	struct text f[FIELDS], w, type, source, options = {.p = ""};
+	struct mount m = {.major = 0};
 
 	for (int i = 0; i < FIELDS; i++)
 		if (!text_word(&line, &f[i]))
@@ -84,21 +85,22 @@ static bool parse_line(struct text line, struct mount *ret)
 	if (!text_word(&line, &type) || !text_word(&line, &source))
 		return false;
 	(void)text_word(&line, &options);
-	*ret = (struct mount){.major = 0};
-	if (!parse_device(f[2], ret))
+	if (!parse_device(f[2], &m))
 		return false;
-	ret->root = unescape(f[3]);
-	ret->path = unescape(f[4]);
-	ret->type = unescape(type);
-	ret->source = unescape(source);
-	ret->options = unescape(options);
-	ret->fs_read_only = has_option(options, "ro");
-	ret->read_only = ret->fs_read_only || has_option(f[5], "ro");
-	if (ret->root && ret->path && ret->type && ret->source &&
-	    ret->options && ret->path[0] == '/')
-		return true;
-	mount_done(ret);
-	return false;
+	m.root = unescape(f[3]);
+	m.path = unescape(f[4]);
+	m.type = unescape(type);
+	m.source = unescape(source);
+	m.options = unescape(options);
+	m.fs_read_only = has_option(options, "ro");
+	m.read_only = m.fs_read_only || has_option(f[5], "ro");
+	if (!m.root || !m.path || !m.type || !m.source || !m.options ||
+	    m.path[0] != '/') {
+		mount_done(&m);
+		return false;
+	}
+	*ret = m;
+	return true;
 }
 
 int mounts_read(const char *root, struct mounts *ret)

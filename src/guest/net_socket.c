@@ -32,6 +32,7 @@ int net_socket(uint32_t groups)
 }
 
 /* Return: its length; 0: it is not the kernel's; or a negative errno. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg() writes to it. */
 static long receive(int fd, uint8_t *buf, size_t size)
 {
 	struct sockaddr_nl from = {.nl_pid = 0};

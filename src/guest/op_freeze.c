@@ -147,11 +147,13 @@ static void tell_frozen(struct ops *o)
 
 static void answer_waiting(json_int_t thawed)
 {
-	struct waiting *w;
+	struct waiting *w = LIST_FIRST(&f.waiting), *next;
 
-	while ((w = LIST_FIRST(&f.waiting)) != NULL) {
-		LIST_REMOVE(w, link);
-		op_on_cancel(w->call, NULL, NULL);
+	LIST_INIT(&f.waiting);
+	for (next = w; next; next = LIST_NEXT(next, link))
+		op_on_cancel(next->call, NULL, NULL);
+	for (; w; w = next) {
+		next = LIST_NEXT(w, link);
 		op_reply(w->call, json_pack("{s:I}", "thawed", thawed));
 		free(w);
 	}

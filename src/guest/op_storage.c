@@ -202,7 +202,7 @@ static void trim_mounts(struct op_call *call, json_t *p)
 	const json_t *names = json_object_get(p, "mounts");
 	bool named = json_is_array(names);
 	static const char *list[FREEZE_MAX];
-	struct freeze_plan plan;
+	struct freeze_plan plan = {.n = 0};
 	json_t *out = json_array();
 	const char *bad = "";
 	struct mounts m;

@@ -157,8 +157,8 @@ static bool is_right(const struct op_call *call, const char *error, json_t *p)
 	if (type && idl_check(type, p, IDL_REFUSE, where))
 		return true;
 	log_error("ev=bad-reply method=%s.%s error=%s at=\"%s\"",
-		  call->interface, call->method->name, error ? error : "-",
-		  where);
+		  call->interface, call->method ? call->method->name : "-",
+		  error ? error : "-", where);
 	return false;
 }
 

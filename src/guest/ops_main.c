@@ -155,7 +155,7 @@ static int announce_all(struct ops *o)
 
 	while (op_interfaces[n])
 		n++;
-	o->channels = calloc(n, sizeof(*o->channels));
+	o->channels = calloc(n + 1, sizeof(*o->channels));
 	if (!o->channels)
 		return -ENOMEM;
 	for (size_t i = 0; i < n && r == 0; i++)

@@ -107,15 +107,14 @@ void ops_request_end(struct ops_requests *r, const char *id, const char *text,
 		     size_t len)
 {
 	struct request *q = find(r, id);
-	char *copy = q && text ? malloc(len) : NULL;
 
 	if (!q)
 		return;
-	if (!copy) {
-		clear(q);
-		return;
-	}
-	memcpy(copy, text, len);
-	q->text = copy;
+	free(q->text);
+	q->text = text ? malloc(len) : NULL;
 	q->len = len;
+	if (q->text)
+		memcpy(q->text, text, len);
+	else
+		clear(q);
 }

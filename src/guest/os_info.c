@@ -28,8 +28,11 @@ struct assignment {
 /* KEY=value, KEY="va\"lue", KEY='value', as in a shell, without expansion. */
 static void unquote(struct text t, char *ret, size_t size)
 {
-	char quote = t.left && (*t.p == '"' || *t.p == '\'') ? *t.p : '\0';
+	char quote = '\0';
 	size_t n = 0;
+
+	if (t.left && (*t.p == '"' || *t.p == '\''))
+		quote = *t.p;
 
 	for (size_t i = quote ? 1 : 0; i < t.left && n + 1 < size; i++) {
 		if (quote && t.p[i] == quote)

@@ -117,34 +117,36 @@ static void remember_session(struct ops *o, const struct session_props *s,
 			     bool tell)
 {
 	struct session_props **slot = session_slot(s->id);
-	bool is_new = slot && !*slot;
+	struct session_props *known = slot ? *slot : NULL;
+	bool is_new = !known;
 
-	if (is_new)
-		*slot = calloc(1, sizeof(**slot));
-	if (!slot || !*slot) {
+	if (slot && !known)
+		*slot = known = calloc(1, sizeof(*known));
+	if (!known) {
 		log_limited(uv_hrtime() / 1000, LOG_LEVEL_WARNING,
 			    "ev=limit limit=sessions value=%d", SESSION_MAX);
 		return;
 	}
 	if (tell && is_new)
 		session_new(o, session_props_json(s));
-	if (tell && !is_new && s->locked != (*slot)->locked)
+	if (tell && !is_new && s->locked != known->locked)
 		tell_locked(o, s);
-	if (tell && !is_new && s->idle != (*slot)->idle)
+	if (tell && !is_new && s->idle != known->idle)
 		tell_idle(o, s);
-	**slot = *s;
+	*known = *s;
 }
 
 static void remember_user(struct ops *o, const struct user_props *u, bool tell)
 {
 	struct user_props **slot = user_slot(u->uid);
-	bool is_new = slot && !*slot;
+	struct user_props *known = slot ? *slot : NULL;
+	bool is_new = !known;
 
-	if (is_new)
-		*slot = calloc(1, sizeof(**slot));
-	if (!slot || !*slot)
+	if (slot && !known)
+		*slot = known = calloc(1, sizeof(*known));
+	if (!known)
 		return;
-	**slot = *u;
+	*known = *u;
 	if (tell && is_new)
 		session_user(o, true, u->uid, u->user);
 }

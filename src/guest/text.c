@@ -151,12 +151,13 @@ static long read_all(int fd, size_t max, char **ret)
 		if (n <= 0 || len + (size_t)n > max) {
 			int error = n < 0 ? errno : n > 0 ? EFBIG : 0;
 
+			if (error != 0) {
+				free(buf);
+				return -error;
+			}
 			buf[len] = '\0';
 			*ret = buf;
-			if (error == 0)
-				return (long)len;
-			free(buf);
-			return -error;
+			return (long)len;
 		}
 		len += (size_t)n;
 	}
@@ -170,6 +171,7 @@ long text_read(const char *root, const char *path, size_t max, char **ret)
 	long r;
 	int fd;
 
+	*ret = NULL;
 	if (n < 0 || (size_t)n >= sizeof(full))
 		return -ENAMETOOLONG;
 	fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -187,18 +189,18 @@ long text_read(const char *root, const char *path, size_t max, char **ret)
 
 bool text_read_line(const char *root, const char *path, char *ret, size_t size)
 {
-	char *buf;
+	char *buf = NULL;
 	long n = text_read(root, path, SMALL_MAX, &buf);
 	struct text t, line = {.p = ""};
 
 	ret[0] = '\0';
-	if (n < 0)
-		return false;
-	t = (struct text){.p = buf, .left = (size_t)n};
-	(void)text_line(&t, &line);
-	text_copy(text_trim(line), ret, size);
+	if (n >= 0 && buf) {
+		t = (struct text){.p = buf, .left = (size_t)n};
+		(void)text_line(&t, &line);
+		text_copy(text_trim(line), ret, size);
+	}
 	free(buf);
-	return true;
+	return n >= 0;
 }
 
 bool text_read_number(const char *root, const char *path, uint64_t *ret)
