@@ -131,7 +131,7 @@ static void test_disks(void **state)
 	guest_root_text("/sys/block/sda/size", "36893488147419103\n");
 	guest_root_text("/sys/block/sda/device/model", "A Model\n");
 	guest_root_write("/sys/block/sda/device/vpd_pg80",
-			 "\0\x80\0\6 ab12 more", 16);
+			 "\0\x80\0\6 ab12 more", 14);
 	d = disks_read(guest_root, &n);
 	assert_non_null(d);
 	assert_int_equal(n, 4);
