@@ -22,7 +22,6 @@
 
 #define VMSTATE_SOCKET "vmstate.sock"
 #define VMSTATE_MODE   0600 /* whoever connects is believed to be the VM */
-#define BUS_ARGS_MAX   8
 
 void bus_listen(struct supervisor *s)
 {
@@ -43,27 +42,12 @@ int bus_admit(const struct supervisor *s)
 	return qemu_group_admit(s->dir, VMSTATE_SOCKET, s->qemu_gid);
 }
 
-static void make_args(const struct options *o, const char **argv)
-{
-	size_t n = 0;
-
-	argv[n++] = "vmchanneld";
-	argv[n++] = "--bus";
-	argv[n++] = o->sandbox ? "--sandbox=on" : "--sandbox=off";
-	if (o->user) {
-		argv[n++] = "--user";
-		argv[n++] = o->user;
-	}
-	argv[n++] = o->vm;
-	argv[n] = NULL;
-}
-
 static int spawn_bus(struct supervisor *s, int pair)
 {
-	const char *argv[BUS_ARGS_MAX];
+	const char *argv[SPAWN_ARGS_MAX];
 	pid_t pid;
 
-	make_args(s->opt, argv);
+	spawn_args(s->opt, "--bus", argv);
 	pid = spawn_self(s->exe_fd, argv,
 			 (const int[]){pair, s->bus_listener, s->bus_fd}, 3);
 	if (pid < 0)

@@ -17,8 +17,6 @@
 #include "host/spawn.h"
 #include "host/supervisor.h"
 
-#define QMP_ARGS_MAX 8
-
 static bool is_wanted(const struct supervisor *s)
 {
 	return s->qmp.search.addr.sun_path[0] != '\0';
@@ -79,30 +77,15 @@ void qmp_look(struct supervisor *s)
 	tell_process(s, &(struct ipc_msg){.type = IPC_LOOK});
 }
 
-static void make_args(const struct options *o, const char **argv)
-{
-	size_t n = 0;
-
-	argv[n++] = "vmchanneld";
-	argv[n++] = "--qmp";
-	argv[n++] = o->sandbox ? "--sandbox=on" : "--sandbox=off";
-	if (o->user) {
-		argv[n++] = "--user";
-		argv[n++] = o->user;
-	}
-	argv[n++] = o->vm;
-	argv[n] = NULL;
-}
-
 static int start(struct supervisor *s, int qemu_fd)
 {
-	const char *argv[QMP_ARGS_MAX];
+	const char *argv[SPAWN_ARGS_MAX];
 	int sv[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
-	make_args(s->opt, argv);
+	spawn_args(s->opt, "--qmp", argv);
 	pid = spawn_self(s->exe_fd, argv, (const int[]){sv[1], qemu_fd}, 2);
 	close(sv[1]);
 	if (pid < 0) {

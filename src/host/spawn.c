@@ -91,3 +91,19 @@ pid_t spawn_self(int exe_fd, const char *const *argv, const int *fds, size_t n)
 		run_child(exe_fd, argv, fds, n);
 	return pid < 0 ? -errno : pid;
 }
+
+void spawn_args(const struct options *o, const char *role,
+		const char *argv[SPAWN_ARGS_MAX])
+{
+	size_t n = 0;
+
+	argv[n++] = "vmchanneld";
+	argv[n++] = role;
+	argv[n++] = o->sandbox ? "--sandbox=on" : "--sandbox=off";
+	if (o->user) {
+		argv[n++] = "--user";
+		argv[n++] = o->user;
+	}
+	argv[n++] = o->vm;
+	argv[n] = NULL;
+}
