@@ -14,9 +14,12 @@
 
 #include "broker/users.h"
 
+/* Of the interface file. */
+#define EXEC_ARGV_MAX 1024
+
 struct exec_plan {
 	const char *file; /* looked for in PATH unless it has a slash */
-	char **argv;
+	const char *argv[EXEC_ARGV_MAX + 1]; /* NULL-terminated */
 	char **env;
 	const char *directory; /* NULL: the home, or / if that is closed */
 	struct user_ids user;

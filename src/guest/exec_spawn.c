@@ -90,6 +90,12 @@ __attribute__((noreturn)) static void
 command_main(const struct exec_plan *plan, const struct exec_cgroup *group,
 	     const struct ends *e)
 {
+	/* It changes none of them, but its type does not say so. */
+	const union {
+		const char *const *ours;
+		char *const *its;
+	} args = {.ours = plan->argv};
+
 	/* With the server killed, and no cgroup, at least this one. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	exec_cgroup_enter(group);
@@ -104,7 +110,7 @@ command_main(const struct exec_plan *plan, const struct exec_cgroup *group,
 	if (!enter(plan))
 		fail(e, EXEC_STEP_DIRECTORY);
 	environ = plan->env; /* it is looked for in that PATH */
-	execvp(plan->file, plan->argv);
+	execvp(plan->file, args.its);
 	fail(e, EXEC_STEP_PROGRAM);
 }
 

@@ -28,7 +28,7 @@ struct procs {
 static bool read_parent(const char *pid, pid_t *ret)
 {
 	char path[32], text[512];
-	const char *end;
+	char *end;
 	ssize_t n;
 	int fd;
 
@@ -41,8 +41,12 @@ static bool read_parent(const char *pid, pid_t *ret)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
+	/* ") S PARENT " */
 	end = strrchr(text, ')');
-	return end && sscanf(end, ") %*c %d", ret) == 1;
+	if (!end || strlen(end) < 5)
+		return false;
+	*ret = (pid_t)strtol(end + 4, &end, 10);
+	return *end == ' ';
 }
 
 static bool add(struct procs *p, pid_t pid, pid_t parent)

@@ -65,27 +65,15 @@ static void set_size(struct exec_plan *plan, const json_t *size)
 
 /* ---- Run ----------------------------------------------------------------- */
 
-static char **make_argv(const json_t *words)
-{
-	char **argv = calloc(json_array_size(words) + 1, sizeof(*argv));
-
-	for (size_t i = 0; argv && i < json_array_size(words); i++)
-		argv[i] = (char *)(uintptr_t)json_string_value(
-			json_array_get(words, i));
-	return argv;
-}
-
 static void run(struct op_call *call, json_t *p)
 {
 	struct exec_plan plan = {.directory = text(p, "directory")};
+	const json_t *words = json_object_get(p, "argv");
 
 	if (!resolve(call, &plan.user, text(p, "user")))
 		return;
-	plan.argv = make_argv(json_object_get(p, "argv"));
-	if (!plan.argv) {
-		op_failed(call, ENOMEM, "the command");
-		return;
-	}
+	for (size_t i = 0; i < json_array_size(words) && i < EXEC_ARGV_MAX; i++)
+		plan.argv[i] = json_string_value(json_array_get(words, i));
 	plan.file = plan.argv[0];
 	set_size(&plan, json_object_get(p, "pty"));
 	if (set_env(call, &plan, json_object_get(p, "environment"), NULL))
@@ -99,14 +87,13 @@ static void shell(struct op_call *call, json_t *p)
 	const char *term = text(p, "term");
 	struct exec_plan plan = {0};
 	char name[USER_HOME_MAX + 1];
-	char *argv[] = {name, NULL};
 
 	if (!resolve(call, &plan.user, text(p, "user")))
 		return;
 	/* The dash makes it a log-in shell. */
 	snprintf(name, sizeof(name), "-%s", strrchr(plan.user.shell, '/') + 1);
 	plan.file = plan.user.shell;
-	plan.argv = argv;
+	plan.argv[0] = name;
 	set_size(&plan, json_object_get(p, "size"));
 	if (set_env(call, &plan, NULL, term ? term : SHELL_TERM))
 		exec_serve(call, &plan, plan.file);
@@ -138,10 +125,9 @@ static int check_service(const char *name, const char *path)
 
 static void run_service(struct op_call *call, json_t *p)
 {
-	const char *name = text(p, "name"), *argument = text(p, "argument");
+	const char *name = text(p, "name");
 	struct exec_plan plan = {.directory = "/"};
 	char path[PATH_MAX];
-	char *argv[] = {path, (char *)(uintptr_t)argument, NULL};
 	int error;
 
 	snprintf(path, sizeof(path), "%s/%s", SERVICES, name);
@@ -158,7 +144,8 @@ static void run_service(struct op_call *call, json_t *p)
 		return;
 	}
 	plan.file = path;
-	plan.argv = argv;
+	plan.argv[0] = path;
+	plan.argv[1] = text(p, "argument");
 	if (resolve(call, &plan.user, NULL) && set_env(call, &plan, NULL, NULL))
 		exec_serve(call, &plan, path);
 }

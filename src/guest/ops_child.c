@@ -171,7 +171,8 @@ static int receive_stream(int sock, size_t *ret_len)
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	struct iovec iov = {.iov_base = ret_len, .iov_len = sizeof(*ret_len)};
+	size_t len = 0;
+	struct iovec iov = {.iov_base = &len, .iov_len = sizeof(len)};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = &control,
@@ -182,11 +183,12 @@ static int receive_stream(int sock, size_t *ret_len)
 	do
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(*ret_len) ||
+	if (n != (ssize_t)sizeof(len) ||
 	    control.head.cmsg_len < CMSG_LEN(sizeof(fd)) ||
 	    control.head.cmsg_type != SCM_RIGHTS)
 		return -1;
 	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	*ret_len = len;
 	return fd;
 }
 
