@@ -266,7 +266,7 @@ static bool judge(void *data, const char *method,
 }
 
 /* Where the call goes: the line may have changed since the last one. */
-static void forward(struct offer_conn *c, char *text, size_t len)
+static void forward(struct offer_conn *c, const struct waiting *call)
 {
 	const struct policy_caller who = {
 		.side = c->caller.side,
@@ -280,7 +280,7 @@ static void forward(struct offer_conn *c, char *text, size_t len)
 	if (strcmp(path, c->path) != 0)
 		hang_up(c);
 	snprintf(c->path, sizeof(c->path), "%s", path);
-	c->to_up = (struct waiting){.data = text, .len = len};
+	c->to_up = *call;
 	if (!c->up)
 		connect_up(c);
 }
@@ -288,15 +288,14 @@ static void forward(struct offer_conn *c, char *text, size_t len)
 /* Return: was there a message? */
 static bool take_call(struct offer_conn *c)
 {
-	char *text;
-	size_t len;
+	struct waiting w = {0};
 
-	switch (offer_proxy_next(&c->proxy, judge, c, &text, &len)) {
+	switch (offer_proxy_next(&c->proxy, judge, c, &w.data, &w.len)) {
 	case OFFER_FORWARD:
-		forward(c, text, len);
+		forward(c, &w);
 		return true;
 	case OFFER_ANSWER:
-		c->to_caller = (struct waiting){.data = text, .len = len};
+		c->to_caller = w;
 		return true;
 	case OFFER_BROKEN:
 		offer_conn_close(c);
