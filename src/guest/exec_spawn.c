@@ -91,10 +91,7 @@ command_main(const struct exec_plan *plan, const struct exec_cgroup *group,
 	     const struct ends *e)
 {
 	/* It changes none of them, but its type does not say so. */
-	const union {
-		const char *const *ours;
-		char *const *its;
-	} args = {.ours = plan->argv};
+	char *const *argv = (char *const *)(const void *)plan->argv;
 
 	/* With the server killed, and no cgroup, at least this one. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -110,7 +107,7 @@ command_main(const struct exec_plan *plan, const struct exec_cgroup *group,
 	if (!enter(plan))
 		fail(e, EXEC_STEP_DIRECTORY);
 	environ = plan->env; /* it is looked for in that PATH */
-	execvp(plan->file, args.its);
+	execvp(plan->file, argv);
 	fail(e, EXEC_STEP_PROGRAM);
 }
 
