@@ -140,13 +140,14 @@ int file_place_begin(const struct file_place *p, int64_t offset)
 	return r;
 }
 
-int file_place_finish(const struct file_place *p, int fd)
+int file_place_finish(const struct file_place *p, int fd, mode_t mode)
 {
 	int folder;
 
 	if (!is_there(p, fd))
 		return -EBUSY;
-	if (fsync(fd) < 0 || renameat(p->dir, p->partial, p->dir, p->name) < 0)
+	if (fchmod(fd, mode) < 0 || fsync(fd) < 0 ||
+	    renameat(p->dir, p->partial, p->dir, p->name) < 0)
 		return -errno;
 	/* The name, too. A folder that may not be read is not written out;
 	 * nobody is told less than is true of the file. */

@@ -35,8 +35,9 @@ int file_place_partial(const struct file_place *p, int64_t *ret);
  * does not have that many bytes.
  */
 int file_place_begin(const struct file_place *p, int64_t offset);
-/* file_place_finish() - write it out and let it take the place of the name */
-int file_place_finish(const struct file_place *p, int fd);
+/* file_place_finish() - write it out and let it take the place of the name; it
+ * is nobody else's to read before */
+int file_place_finish(const struct file_place *p, int fd, mode_t mode);
 /* file_place_drop() - nobody can go on with it */
 void file_place_drop(const struct file_place *p);
 

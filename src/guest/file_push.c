@@ -127,15 +127,11 @@ __attribute__((noreturn)) static void finish(struct push *p,
 					     struct file_stream *s)
 {
 	uint8_t sum[OPFRAME_SUM];
-	int r = 0;
+	int r = -ESTALE;
 
 	sha256_digest(&p->sum, sizeof(sum), sum);
-	if (!is_right(p, file_stream_body(s), sum))
-		r = -ESTALE;
-	else if (fchmod(p->fd, p->mode) < 0)
-		r = -errno;
-	if (r == 0)
-		r = file_place_finish(&p->place, p->fd);
+	if (is_right(p, file_stream_body(s), sum))
+		r = file_place_finish(&p->place, p->fd, p->mode);
 	if (r < 0)
 		give_up(p, s, r);
 	memcpy(file_stream_body(s), sum, sizeof(sum));
