@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static void format_words(const char *fmt, va_list ap)
 static void set_handler(int sig, bool on)
 {
 	struct sigaction now,
-		to = {.sa_handler = SIG_DFL, .sa_flags = SA_RESETHAND};
+		to = {.sa_handler = SIG_DFL, .sa_flags = (int)SA_RESETHAND};
 
 	if (sigaction(sig, NULL, &now) || now.sa_handler == SIG_IGN)
 		return;
