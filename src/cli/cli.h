@@ -3,8 +3,9 @@
  * cli.h - the frame of the command: verbs, options, output
  *
  * A verb is a "const struct cli_verb verb_NAME" in a file verb_*.c and one row
- * in verbs.def. Those that are one operation of the guest: guest_verb.h. The frame parses its arguments, prints
- * its help, and calls run(); what run() returns is the exit status.
+ * in verbs.def. Those that are one operation of the guest: guest_verb.h. The
+ * frame parses its arguments, prints its help, and calls run(); what run()
+ * returns is the exit status.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
