@@ -194,7 +194,7 @@ static int slice(uint64_t deadline_us)
 void guest_calls(const char *vm, struct guest_call *calls, size_t n,
 		 uint64_t deadline_us)
 {
-	struct flight f[CALLS_MAX] = {{NULL}};
+	struct flight f[CALLS_MAX] = {{.call = NULL}};
 	struct pollfd fds[CALLS_MAX];
 
 	cli_progress_begin("waiting for the guest's answer");
