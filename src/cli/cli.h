@@ -33,8 +33,9 @@ struct cli_list {
 	const char *v[CLI_LIST_MAX + 1]; /* NULL-terminated */
 };
 
-/* One option of a verb; one of flag, text, number and list is set. --NAME
- * VALUE and --NAME=VALUE both work, before and after the arguments. */
+/* One option of a verb; one of flag, text, number and list is set, or flag and
+ * number: then the value may be left out, --NAME or --NAME=VALUE. Else --NAME
+ * VALUE and --NAME=VALUE both work. Before and after the arguments. */
 struct cli_option {
 	const char *name;  /* without "--"; NULL ends the table */
 	const char *value; /* what stands for the value in help; NULL: flag */

@@ -102,6 +102,8 @@ int guest_act(const char *vm, const struct guest_act *act, json_t *parameters)
 		act->say(c.reply);
 		(void)putchar('\n');
 	}
+	if (r == CLI_OK && act->count && ask_number(c.reply, act->count) == 0)
+		r = CLI_NO;
 	guest_call_done(&c);
 	return r;
 }

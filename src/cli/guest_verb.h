@@ -30,7 +30,8 @@ int guest_list(const char *vm, const struct guest_list *l, json_t *parameters);
 /* A verb that does something. */
 struct guest_act {
 	const char *method;
-	bool request; /* it takes one */
+	bool request;      /* it takes one */
+	const char *count; /* member that is not to be 0, or the answer is no */
 	/* one line on stdout about the reply, without "VM: " and newline */
 	void (*say)(const json_t *reply);
 };

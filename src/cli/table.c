@@ -19,7 +19,9 @@ struct table {
 	size_t n; /* columns */
 	size_t rows;
 	size_t width[TABLE_COLUMNS_MAX]; /* characters */
-	char **cells;                    /* row by row */
+	struct table_row {
+		char *cells[TABLE_COLUMNS_MAX];
+	} * row;
 };
 
 void table_bytes(long long n, char *ret, size_t size)
@@ -120,15 +122,14 @@ static size_t width_of(const char *text)
 
 static bool add_row(struct table *t, const json_t *row, long long now_us)
 {
-	char **cells =
-		realloc(t->cells, (t->rows + 1) * t->n * sizeof(*t->cells));
+	struct table_row *to = realloc(t->row, (t->rows + 1) * sizeof(*to));
 	char text[TABLE_CELL_MAX];
 
-	if (!cells)
+	if (!to)
 		return false;
-	t->cells = cells;
-	cells += t->rows++ * t->n;
-	memset(cells, 0, t->n * sizeof(*cells));
+	t->row = to;
+	to += t->rows++;
+	*to = (struct table_row){{NULL}};
 	for (size_t i = 0; i < t->n; i++) {
 		size_t width;
 
@@ -136,8 +137,8 @@ static bool add_row(struct table *t, const json_t *row, long long now_us)
 			put_cell(&t->columns[i], row, now_us, text);
 		else
 			snprintf(text, sizeof(text), "%s", t->columns[i].head);
-		cells[i] = strdup(text);
-		if (!cells[i])
+		to->cells[i] = strdup(text);
+		if (!to->cells[i])
 			return false;
 		width = width_of(text);
 		if (width > t->width[i])
@@ -161,9 +162,10 @@ static void put_row(const struct table *t, char *const *cells)
 
 static void table_done(struct table *t)
 {
-	for (size_t i = 0; i < t->rows * t->n; i++)
-		free(t->cells[i]);
-	free(t->cells);
+	for (size_t i = 0; i < t->rows; i++)
+		for (size_t k = 0; k < t->n; k++)
+			free(t->row[i].cells[k]);
+	free(t->row);
 }
 
 int table_print(const struct table_column *columns, const json_t *rows,
@@ -182,7 +184,7 @@ int table_print(const struct table_column *columns, const json_t *rows,
 		good = add_row(&t, row, now_us);
 	}
 	for (i = 0; good && i < t.rows; i++)
-		put_row(&t, t.cells + i * t.n);
+		put_row(&t, t.row[i].cells);
 	table_done(&t);
 	if (!good)
 		return cli_error(CLI_FAILED, "out of memory");

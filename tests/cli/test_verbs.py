@@ -7,10 +7,13 @@ usage: test_verbs.py BUILD_DIR [WORD]
 """
 import json
 import os
+import signal
+import subprocess
 import sys
 
-from operations import Operations, Parts, Raw, Refuse
+from operations import Drop, Hang, Operations, Parts, Raw, Refuse
 from test_cli import check, run_all
+from world import PATIENCE, wait_until
 
 os.environ["TZ"] = "UTC"
 
@@ -168,6 +171,127 @@ def test_what_is_wrong_is_said(w):
                 run = w.on_host(*args)
                 check(run, status, b"", words)
                 assert b"\x1b" not in run.stderr, run.stderr
+
+
+# ---- power -------------------------------------------------------------------------
+
+def test_power_is_accepted(w):
+    with Operations(w, {"Power.PowerOff": {"job": 7}, "Power.Halt": {"job": 8},
+                        "Power.Reboot": {"job": 9},
+                        "Power.Suspend": {"job": 10},
+                        "Power.Hibernate": {"job": 11}}) as o:
+        check(w.on_host("shutdown", "web1"), 0,
+              b"web1: accepted: it powers off (job 7)\n")
+        first = o.last("Power.PowerOff").pop("request")
+        check(w.on_host("shutdown", "web1", "--reason", "why", "--force"), 0)
+        p = o.last("Power.PowerOff")
+        assert p.pop("request") != first and len(first) == 36, p
+        assert p == {"reason": "why", "inhibitors": "ignore"}, p
+        check(w.on_host("shutdown", "web1", "--request", "once"), 0)
+        assert o.last("Power.PowerOff") == {"request": "once"}
+        check(w.on_host("shutdown", "web1", "--halt"), 0,
+              b"web1: accepted: it halts (job 8)\n")
+        assert lines(w.on_host("reboot", "web1", "--json")) == [
+            {"vm": "web1", "job": 9}]
+        check(w.on_host("suspend", "web1"), 0,
+              b"web1: accepted: it goes to sleep (job 10)\n")
+        assert list(o.last("Power.Suspend")) == ["request"]
+        check(w.on_host("suspend", "web1", "--hibernate"), 0,
+              b"web1: accepted: it hibernates (job 11)\n")
+
+
+def test_power_is_held_up(w):
+    blocks = [{"what": "sleep:shutdown", "who": "apt", "why": "upgrade" +
+               ESCAPE, "mode": "block", "uid": 0, "pid": 1},
+              {"what": "shutdown", "who": "vmchannel", "why": "tell",
+               "mode": "delay", "uid": 0, "pid": 2},
+              {"what": "sleep", "who": "dvd", "why": "burns", "mode": "block",
+               "uid": 0, "pid": 3}]
+    with Operations(w, {
+            "Power.PowerOff": Refuse("Power.Inhibited", who="x", why="y"),
+            "Power.Suspend": Refuse("Power.Inhibited", who="x", why="y"),
+            "Power.Reboot": Refuse("Power.Busy", action="power_off"),
+            "Power.ListInhibitors": {"inhibitors": blocks}}) as o:
+        run = w.on_host("shutdown", "web1")
+        check(run, 1, b"", "by apt (upgrade?[2Jevil??2J?); --force")
+        check(w.on_host("suspend", "web1"), 1, b"", ", dvd (burns); --force")
+        o.answers["Power.ListInhibitors"] = Refuse(
+            "PolicyDenied", operation="a", rule="none", **{"class": "read"})
+        check(w.on_host("shutdown", "web1"), 1, b"", "by x (y); --force")
+        check(w.on_host("reboot", "web1"), 1, b"", "power_off")
+
+
+def test_power_later(w):
+    now = 10 ** 15
+    at = {"action": "reboot", "time_us": now}
+    with Operations(w, {
+            "Agent.Ping": {"time_us": now}, "Power.ScheduleShutdown": {},
+            "Power.CancelScheduledShutdown": {"cancelled": True},
+            "Power.GetScheduledShutdown": {"schedule": at}}) as o:
+        check(w.on_host("reboot", "web1", "--at", "+5", "--reason", "why"), 0,
+              b"web1: scheduled; --show tells, --cancel calls it off\n")
+        p = o.last("Power.ScheduleShutdown")
+        p.pop("request")
+        assert p == {"action": "reboot", "time_us": now + 300 * 10 ** 6,
+                     "message": "why"}, p
+        check(w.on_host("shutdown", "web1", "--at", "23:59"), 0)
+        p = o.last("Power.ScheduleShutdown")
+        assert p["action"] == "power_off"
+        assert 0 < p["time_us"] - now <= 24 * 3600 * 10 ** 6, p
+        check(w.on_host("shutdown", "web1", "--show"), 0,
+              b"web1: reboot at 2001-09-09 01:46\n")
+        assert lines(w.on_host("shutdown", "web1", "--show", "--json")) == [
+            {"vm": "web1", "schedule": at}]
+        check(w.on_host("shutdown", "web1", "--cancel"), 0,
+              b"web1: called off\n")
+        o.answers["Power.GetScheduledShutdown"] = {}
+        o.answers["Power.CancelScheduledShutdown"] = {"cancelled": False}
+        check(w.on_host("shutdown", "web1", "--show"), 0,
+              b"web1: nothing is scheduled\n")
+        check(w.on_host("shutdown", "web1", "--cancel"), 0,
+              b"web1: nothing was scheduled\n")
+        o.answers["Power.ScheduleShutdown"] = Refuse("Power.InvalidTime")
+        check(w.on_host("shutdown", "web1", "--at", "+1"), 1, b"",
+              "does not take that time")
+        for bad in ("5", "+", "25:00", "12:60", "noon", "+5x", "-5"):
+            check(w.on_host("shutdown", "web1", "--at=" + bad), 125, b"",
+                  "HH:MM")
+        check(w.on_host("reboot", "web1", "--at", "+1", "--force"), 125, b"",
+              "--force")
+
+
+def test_no_answer_is_not_known(w):
+    """The stream ends, or the time: was it done?"""
+    with Operations(w, {"Power.PowerOff": Drop, "Storage.Thaw": Drop,
+                        "Session.ListSessions": Hang}) as o:
+        check(w.on_host("shutdown", "web1", "--request", "r7"), 1, b"",
+              "once more with --request r7")
+        o.answers["Power.PowerOff"] = Hang
+        check(w.on_host("shutdown", "web1", "--timeout", "1"), 1, b"",
+              "whether the guest did it is not known")
+        run = w.on_host("who", "web1", "--timeout", "1")
+        check(run, 1, b"", "--timeout gives it longer")
+        assert b"not known" not in run.stderr
+        wait_until("the calls are cancelled", lambda: sorted(o.cancelled) == [
+            "Power.PowerOff", "Session.ListSessions"])
+
+
+def test_an_interrupt_cancels_and_says_so(w):
+    with Operations(w, {"Power.PowerOff": Hang,
+                        "Session.ListSessions": Hang}) as o:
+        for verb, name, said in (
+                ("shutdown", "Power.PowerOff",
+                 b"vmchannel: web1: interrupted; whether the guest did "
+                 b"org.vmchannel.Power.PowerOff is not known\n"),
+                ("who", "Session.ListSessions", b"")):
+            p = w.start(w.command(w.host, verb, "web1"),
+                        stderr=subprocess.PIPE)
+            wait_until("the call", lambda n=name: o.count(n) == 1)
+            p.send_signal(signal.SIGINT)
+            assert p.wait(PATIENCE) == -signal.SIGINT
+            assert p.stderr.read() == said
+            wait_until("it is cancelled", lambda n=name: n in o.cancelled)
+            w.stop(p)
 
 
 if __name__ == "__main__":
