@@ -44,8 +44,8 @@ void cli_help_overview(void)
 	printf("\noptions of every verb:\n");
 	print_common();
 	printf("\n"
-	       "exit status: 0 done; 1 the answer is no (call, doctor, attach "
-	       "--wait);\n"
+	       "exit status: 0 done; 1 the answer is no, or none came in "
+	       "time;\n"
 	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
 	       "or channel;\n"
 	       "  141 nobody reads stdout (connect, listen); others are a "

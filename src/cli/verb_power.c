@@ -111,6 +111,15 @@ static int print_accepted(const struct power_wish *w, const json_t *reply)
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
 
+/* What is said from now on to whoever interrupts. */
+static void say_accepted(const struct power_wish *w)
+{
+	if (waits)
+		interrupt_say("%s: interrupted; the guest accepted, what "
+			      "became of it is not known",
+			      cli_safe(w->vm));
+}
+
 static int do_now(const struct power_wish *w)
 {
 	struct guest_call c = {.method = w->method,
@@ -118,6 +127,7 @@ static int do_now(const struct power_wish *w)
 	int r;
 
 	guest_change(w->vm, &c, true);
+	say_accepted(w);
 	if (c.reply)
 		r = print_accepted(w, c.reply);
 	else if (guest_is(&c, "Power.Inhibited"))
@@ -250,9 +260,6 @@ static int wait_gone(const struct power_wish *w, struct vigil *v)
 {
 	int r;
 
-	interrupt_say("%s: interrupted; the guest accepted, whether it went is "
-		      "not known",
-		      cli_safe(w->vm));
 	r = vigil_gone(v, halt, wait_deadline());
 	if (r == CLI_OK && !cli_json)
 		printf("%s: gone\n", cli_safe(w->vm));
@@ -266,10 +273,9 @@ static int wait_booted(const struct power_wish *w, struct vigil *v,
 	struct vigil_goal goal = goal_boot;
 
 	goal.not_boot = boot;
+	goal.lacking = "the guest's agent answers, but has not told that "
+		       "another boot is complete";
 	goal.deadline_us = wait_deadline();
-	interrupt_say("%s: interrupted; the guest accepted, whether it came "
-		      "back is not known",
-		      cli_safe(w->vm));
 	return vigil_run(v, &goal);
 }
 
@@ -285,6 +291,7 @@ static int run_waiting(const struct power_wish *w)
 		r = guest_ask(w->vm, GUEST "Agent.GetInfo", NULL, NULL, &info);
 	if (r == CLI_OK)
 		r = do_it(w);
+	say_accepted(w);
 	if (r == CLI_OK && reboots)
 		r = wait_booted(
 			w, &v,

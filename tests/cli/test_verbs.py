@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from operations import Drop, Hang, Operations, Parts, Raw, Refuse
+from operations import Drop, Flow, Hang, Operations, Parts, Raw, Refuse
 from test_cli import check, run_all
 from world import PATIENCE, wait_until
 
@@ -294,6 +294,259 @@ def test_an_interrupt_cancels_and_says_so(w):
             w.stop(p)
 
 
+# ---- sessions, users -----------------------------------------------------------------
+
+USERS = {"users": [{"uid": 1000, "user": "alice", "state": "active",
+                    "linger": False, "sessions": ["1"]},
+                   {"uid": 1001, "user": "bob", "state": "online",
+                    "linger": False, "sessions": []}]}
+
+
+def test_lock_and_unlock(w):
+    with Operations(w, {
+            "Session.LockSession": {}, "Session.LockSessions": {"locked": 2},
+            "Session.UnlockSession": {},
+            "Session.ListSessions": {"sessions": SESSIONS}}) as o:
+        check(w.on_host("lock", "web1"), 0,
+              b"web1: 2 sessions were asked to lock\n")
+        run = w.on_host("lock", "web1", "7")
+        check(run, 0)
+        assert b"'vmchannel sessions'" in run.stdout
+        assert o.last("Session.LockSession") == {"id": "7"}
+        o.answers["Session.LockSessions"] = {"locked": 0}
+        check(w.on_host("lock", "web1"), 0,
+              b"web1: there is no session that can be locked\n")
+        assert lines(w.on_host("lock", "web1", "--json")) == [
+            {"vm": "web1", "locked": 0}]
+        check(w.on_host("unlock", "web1"), 0,
+              b"web1: its desktop was asked to unlock\n")
+        assert o.count("Session.UnlockSession") == 1
+        assert o.last("Session.UnlockSession") == {"id": "1"}
+        check(w.on_host("unlock", "web1", "9"), 0)
+        assert o.last("Session.UnlockSession") == {"id": "9"}
+        o.answers["Session.UnlockSession"] = Refuse(
+            "PolicyDenied", operation="org.vmchannel.Session.UnlockSession",
+            rule="built-in:3", **{"class": "full"})
+        check(w.on_host("unlock", "web1"), 126, b"",
+              "(class full, rule built-in:3)")
+        o.answers["Session.ListSessions"] = {"sessions": []}
+        check(w.on_host("unlock", "web1"), 0, b"", "no session is locked")
+        o.answers["Session.LockSession"] = Refuse("Session.NoSuchSession",
+                                                  id=ESCAPE)
+        check(w.on_host("lock", "web1", "x"), 1, b"", "'vmchannel sessions")
+
+
+def test_logoff(w):
+    with Operations(w, {"Session.ListUsers": USERS,
+                        "Session.TerminateUser": {"sessions": 1},
+                        "Session.TerminateSession": {}}) as o:
+        check(w.on_host("logoff", "web1", "alice"), 0,
+              b"web1: 1 session ends\n")
+        p = o.last("Session.TerminateUser")
+        assert len(p.pop("request")) == 36 and p == {"uid": 1000}, p
+        check(w.on_host("logoff", "web1", "1001"), 0)
+        assert o.last("Session.TerminateUser")["uid"] == 1001
+        assert o.count("Session.ListUsers") == 1
+        check(w.on_host("logoff", "web1", "carol"), 1, b"", "'carol'")
+        check(w.on_host("logoff", "web1", "--session", "c1"), 0,
+              b"web1: the session ends\n")
+        assert o.last("Session.TerminateSession")["id"] == "c1"
+        for bad in ((), ("alice", "--session", "1")):
+            check(w.on_host("logoff", "web1", *bad), 125, b"", "--session ID")
+        o.answers["Session.TerminateUser"] = Refuse("Session.NoSuchUser",
+                                                    uid=7)
+        check(w.on_host("logoff", "web1", "7"), 1, b"", "no user 7")
+
+
+def test_message(w):
+    with Operations(w, {"Session.ListUsers": USERS,
+                        "Session.SendMessage": {"shown": 1}}) as o:
+        def sent(*args, **kw):
+            check(w.on_host("message", "web1", *args, **kw), 0,
+                  b"web1: shown on 1 terminal or desktop\n")
+            p = o.last("Session.SendMessage")
+            assert len(p.pop("request")) == 36
+            return p
+        assert sent("hello") == {"text": "hello"}
+        assert sent("-", stdin="grüße\n\n".encode()) == {"text": "grüße"}
+        assert sent("x", "--user", "bob") == {"text": "x", "uid": 1001}
+        assert sent("x", "--session", "1") == {"text": "x", "id": "1"}
+        assert sent("-", stdin=b"m" * 4096)["text"] == "m" * 4096
+        for args, stdin, words in (
+                (("",), b"", "4096"), (("-",), b"m" * 4097, "4096"),
+                (("-",), b"a\0b", "not text"), (("-",), b"\xff", "UTF-8"),
+                (("x", "--user", "bob", "--session", "1"), b"", "not both")):
+            check(w.on_host("message", "web1", *args, stdin=stdin), 125, b"",
+                  words)
+        o.answers["Session.SendMessage"] = {"shown": 0}
+        check(w.on_host("message", "web1", "x"), 1, b"web1: nobody took it\n")
+
+
+# ---- waiting -----------------------------------------------------------------------
+
+def info(boot):
+    return {"version": "1.2", "pid": 1, "boot": boot, "back_end": "kernel",
+            "capabilities": []}
+
+
+def begin(boot, lost=0):
+    return {"position": {"boot": boot, "seq": 9}, "lost": lost}
+
+
+def event(boot, kind, **parameters):
+    return {"event": {"boot": boot, "seq": 4, "time_us": SINCE,
+                      "type": "org.vmchannel." + kind,
+                      "parameters": parameters}}
+
+
+BOOTED = "Power.BootComplete"
+
+
+def test_wait_names_the_hop_that_is_missing(w):
+    """From nothing to a guest that answers; and one who waited all the
+    while."""
+    p = w.start(w.command(w.host, "wait", "web1", "--for", "agent",
+                          "--timeout", "0"), stdout=subprocess.PIPE)
+
+    def missing(words):
+        for goal in ("agent", "boot-complete", "ip"):
+            check(w.on_host("wait", "web1", "--for", goal, "--timeout", "1"),
+                  1, b"", words)
+    missing("no vmchanneld")
+    w.start_daemon()
+    missing("no connection to QEMU")
+    w.start_pipe()
+    wait_until("the link", lambda: w.info(w.host, "web1")["link"] != "down")
+    missing("agent does not answer")
+    w.start_agent()
+    w.wait_up()
+    missing("offers no operations")
+    assert p.poll() is None
+    with Operations(w, {"Agent.GetInfo": info("b"),
+                        "Agent.Subscribe": Flow([begin("b")]),
+                        "Network.ListInterfaces": {
+                            "interfaces": INTERFACES[:1]}}) as o:
+        said = b"web1: the agent answers: version 1.2, back end kernel\n"
+        assert p.stdout.read() == said
+        assert p.wait(PATIENCE) == 0
+        w.stop(p)
+        check(w.on_host("wait", "web1", "--for", "agent"), 0, said)
+        for goal, words in (("boot-complete", "boot is complete"),
+                            ("ip", "no address but local ones")):
+            check(w.on_host("wait", "web1", "--for", goal, "--timeout", "1"),
+                  1, b"", words)
+        o.answers["Agent.Subscribe"] = Refuse(
+            "PolicyDenied", operation="s", rule="f:1", **{"class": "read"})
+        check(w.on_host("wait", "web1", "--for", "ip"), 126, b"", "f:1")
+    for bad in ((), ("--for", "peace")):
+        check(w.on_host("wait", "web1", *bad), 125, b"", "--for agent")
+    check(w.on_host("wait", "../x", "--for", "agent"), 125, b"", "name")
+
+
+def test_wait_for_what_comes(w):
+    with Operations(w, {
+            "Agent.Subscribe": lambda p: Flow([begin("b"), event(
+                "b", BOOTED, duration_us=12340000)]),
+            "Network.ListInterfaces": {"interfaces": INTERFACES}}) as o:
+        check(w.on_host("wait", "web1", "--for", "boot-complete"), 0,
+              b"web1: booted in 12.3 s\n")
+        assert o.last("Agent.Subscribe") == {
+            "types": ["org.vmchannel.Power.BootComplete"],
+            "after": {"boot": "-", "seq": 0}}
+        assert lines(w.on_host("wait", "web1", "--for", "boot-complete",
+                               "--json")) == [
+            {"vm": "web1", **event("b", BOOTED,
+                                   duration_us=12340000)["event"]}]
+        check(w.on_host("wait", "web1", "--for", "ip"), 0, b"10.0.2.15\n")
+        assert lines(w.on_host("wait", "web1", "--for", "ip", "--json")) == [
+            {"vm": "web1", **INTERFACES[1]}]
+        # Long ago, and forgotten.
+        o.answers["Agent.Subscribe"] = Flow([begin("b", lost=5000)])
+        check(w.on_host("wait", "web1", "--for", "boot-complete"), 0,
+              b"web1: booted long ago\n")
+
+        # It is not there at first; the event says when to look again.
+        def interfaces(_):
+            first = o.count("Network.ListInterfaces") == before + 1
+            return {"interfaces": INTERFACES[:1] if first else INTERFACES}
+        before = o.count("Network.ListInterfaces")
+        o.answers["Network.ListInterfaces"] = interfaces
+        o.answers["Agent.Subscribe"] = Flow([begin("b"), event(
+            "b", "Network.AddressesChanged", interface="eth0", index=2,
+            present=True, up=True, addresses=[])])
+        check(w.on_host("wait", "web1", "--for", "ip"), 0, b"10.0.2.15\n")
+
+
+def test_shutdown_waits(w):
+    w.start_all()
+
+    def power_off(_):
+        w.pipe.close()
+        w.pipe = None
+        os.unlink(w.link)
+        os.unlink(w.port)
+        return {"job": 1}
+    o = Operations(w, {"Power.PowerOff": {"job": 1}, "Power.Halt": {"job": 2}})
+    waits = w.start(w.command(w.host, "shutdown", "web1", "--wait=0"),
+                    stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert b"accepted" in waits.stdout.readline()
+    check(w.on_host("shutdown", "web1", "--wait=1"), 1,
+          b"web1: accepted: it powers off (job 1)\n", "agent still answers")
+    p = w.start(w.command(w.host, "shutdown", "web1", "--halt", "--wait"),
+                stdout=subprocess.PIPE)
+    wait_until("it is accepted", lambda: o.count("Power.Halt") == 1)
+    w.stop(w.agent)
+    assert b"\nweb1: gone\n" in p.stdout.read()
+    assert p.wait(PATIENCE) == 0
+    w.stop(p)
+    assert waits.poll() is None
+    waits.send_signal(signal.SIGTERM)
+    assert waits.stderr.read() == (
+        b"vmchannel: web1: interrupted; the guest accepted, what became of "
+        b"it is not known\n")
+    w.stop(waits)
+    for going in (power_off, lambda _: w.stop(w.daemon) or {"job": 1}):
+        if not w.pipe:
+            w.start_pipe()
+        if w.agent not in w.processes:
+            w.start_agent()
+        w.wait_up()
+        o = Operations(w, {"Power.PowerOff": going})
+        # Its reply may be lost; whether it went is seen.
+        run = w.on_host("shutdown", "web1", "--wait")
+        check(run, 0)
+        assert run.stdout.endswith(b"web1: gone\n"), run.stdout
+        w.stop(w.agent)
+
+
+def test_reboot_waits_for_another_boot(w):
+    w.start_all()
+    old = Operations(w, {
+        "Agent.GetInfo": info("one"), "Power.Reboot": {"job": 1},
+        "Agent.Subscribe": Flow([begin("one"), event("one", BOOTED,
+                                                     duration_us=1)])})
+    p = w.start(w.command(w.host, "reboot", "web1", "--wait"),
+                stdout=subprocess.PIPE)
+    wait_until("the old boot's events were seen",
+               lambda: old.count("Agent.Subscribe") == 1)
+    check(w.on_host("reboot", "web1", "--wait=1"), 1,
+          b"web1: accepted: it reboots (job 1)\n", "that another boot is complete")
+    w.stop(w.agent)
+    w.start_agent()
+    w.wait_up()
+    with Operations(w, {"Agent.Subscribe": Flow([begin("two"), event(
+            "two", BOOTED, duration_us=2500000)])}):
+        assert p.stdout.read() == (b"web1: accepted: it reboots (job 1)\n"
+                                   b"web1: booted in 2.5 s\n")
+        assert p.wait(PATIENCE) == 0
+        w.stop(p)
+
+
+ALONE = [test_wait_names_the_hop_that_is_missing, test_shutdown_waits,
+         test_reboot_waits_for_another_boot]
+
+
 if __name__ == "__main__":
-    sys.exit(run_all(sys.argv, [], [
-        f for n, f in list(globals().items()) if n.startswith("test_")]))
+    sys.exit(run_all(sys.argv, ALONE, [
+        f for n, f in list(globals().items())
+        if n.startswith("test_") and f not in ALONE]))
