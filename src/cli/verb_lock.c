@@ -211,8 +211,8 @@ static int run_message(const struct cli_args *a)
 		t = text;
 	}
 	if (r == CLI_OK && (t[0] == '\0' || strlen(t) > TEXT_MAX))
-		r = cli_error(CLI_FAILED,
-			      "message: write 1 to %d bytes of text", TEXT_MAX);
+		r = cli_error(CLI_FAILED, "message: a text has 1 to %d bytes",
+			      TEXT_MAX);
 	return r == CLI_OK ? send_message(a->v[0], t) : r;
 }
 
