@@ -8,6 +8,7 @@
  *	ops_child.c    blocking calls, and children in general
  *	ops_events.c   the ring of events and its file
  *	ops_request.c  control operations are done once
+ *	ops_offer.h    services that policy offers
  */
 #ifndef GUEST_OPS_INTERNAL_H
 #define GUEST_OPS_INTERNAL_H
@@ -96,6 +97,7 @@ struct ops {
 	int status; /* exit status */
 	struct ops_events *events;
 	struct ops_requests *requests;
+	struct ops_offers *offers;
 	struct ops_bus *bus;     /* NULL: nobody wanted it yet */
 	struct ops_bus *monitor; /* the same; ops_bus_eavesdrop() */
 	LIST_HEAD(, ops_watched) watched;
@@ -137,6 +139,8 @@ bool op_call_allowed(const struct ops *o, const struct vmc_caller *who,
 
 /* ops_resume() - a stream has ended: new ones may be taken */
 void ops_resume(struct ops *o);
+/* ops_broker_gone() - so the agent ends, or ended: end, too */
+void ops_broker_gone(struct ops *o);
 
 /* ---- ops_child.c */
 
