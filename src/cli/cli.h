@@ -139,6 +139,10 @@ int cli_finish_output(int status);
  * few static buffers, valid for the next 8 calls */
 const char *cli_safe(const char *text);
 
+/* cli_whole() - UTF-8 that was cut: without the piece of a character at its
+ * end */
+void cli_whole(char *text);
+
 /* ---- progress (output.c) --------------------------------------------- */
 
 /*

@@ -255,6 +255,7 @@ void guest_call_why(const char *vm, const struct guest_call *c, char *ret)
 			 cli_safe(vm), c->method, cli_safe(vm));
 	else
 		snprintf(ret, GUEST_WHY_MAX, "%s", c->why);
+	cli_whole(ret);
 }
 
 int guest_call_report(const char *vm, const struct guest_call *c)

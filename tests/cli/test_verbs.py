@@ -542,6 +542,172 @@ def test_reboot_waits_for_another_boot(w):
         w.stop(p)
 
 
+# ---- freeze ------------------------------------------------------------------------
+
+LEASE = {"lease": "l1", "frozen": 2, "until_us": SINCE}
+
+
+def test_freeze_and_thaw(w):
+    with Operations(w, {
+            "Storage.Freeze": LEASE, "Storage.Thaw": {"thawed": 2},
+            "Storage.FreezeStatus": {
+                "frozen": True, "lease": "l1", "until_us": SINCE,
+                "mounts": ["/", "/srv"]}}) as o:
+        run = w.on_host("freeze", "web1")
+        check(run, 0)
+        assert run.stdout.startswith(
+            b"web1: 2 file systems frozen for 60 s (lease l1)"), run.stdout
+        assert o.last("Storage.Freeze") == {"lease_ms": 60000}
+        assert lines(w.on_host("freeze", "web1", "/srv", "/a b", "--no-hooks",
+                               "--lease", "5", "--json")) == [
+            {"vm": "web1", **LEASE}]
+        assert o.last("Storage.Freeze") == {
+            "lease_ms": 5000, "hooks": False, "mounts": ["/srv", "/a b"]}
+        check(w.on_host("freeze", "web1", "--show"), 0,
+              b"web1: 2 file systems frozen until 2025-11-24 16:00 "
+              b"(lease l1)\n")
+        check(w.on_host("thaw", "web1"), 0, b"web1: 2 file systems thawed\n")
+        o.answers["Storage.Thaw"] = {"thawed": 0}
+        check(w.on_host("thaw", "web1"), 0, b"web1: nothing was frozen\n")
+        o.answers["Storage.FreezeStatus"] = {"frozen": False, "mounts": []}
+        check(w.on_host("freeze", "web1", "--show"), 0, b"web1: not frozen\n")
+        for error, more, words in (
+                ("AlreadyFrozen", {"lease": "l0"}, "'vmchannel thaw web1'"),
+                ("NoSuchMount", {"mount": ESCAPE}, "'vmchannel df web1'"),
+                ("FreezeFailed", {"mount": "/", "error": "EDEADLK"},
+                 "EDEADLK; nothing is frozen"),
+                ("HookFailed", {"hook": "db", "status": 124}, "hook db")):
+            o.answers["Storage.Freeze"] = Refuse("Storage." + error, **more)
+            check(w.on_host("freeze", "web1", "--", "false"), 1, b"", words)
+        for bad in (("--lease", "0"), ("--lease", "601"), ("--",)):
+            check(w.on_host("freeze", "web1", *bad), 125, b"")
+
+
+def test_freeze_while_a_command_runs(w):
+    go = os.path.join(w.dir, "go")
+    waits = ("sh", "-c", f"echo began; until test -e {go}; do sleep .1; done; "
+             "exit 7")
+    with Operations(w, {"Storage.Freeze": LEASE, "Storage.Thaw": {"thawed": 2},
+                        "Storage.RenewFreeze": {"until_us": SINCE}}) as o:
+        def thawed():
+            return [p for n, p in o.calls if n == "Storage.Thaw"]
+        check(w.on_host("freeze", "web1", "--", "sh", "-c", "echo x; exit 3"),
+              3, b"x\n")
+        assert thawed() == [{"lease": "l1"}]
+        check(w.on_host("freeze", "web1", "--", "sh", "-c", "kill -9 $$"), 137)
+        check(w.on_host("freeze", "web1", "--", "/no/such"), 127, b"",
+              "cannot run /no/such")
+        assert thawed() == [{"lease": "l1"}] * 3 and not o.count(
+            "Storage.RenewFreeze")
+
+        def start(*options):
+            p = w.start(w.command(w.host, "freeze", "web1", *options, "--",
+                                  *waits), stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+            assert p.stdout.readline() == b"began\n"
+            return p
+
+        # As long as it takes.
+        p = start("--lease", "1")
+        wait_until("renewals", lambda: o.count("Storage.RenewFreeze") > 4)
+        assert o.last("Storage.RenewFreeze") == {"lease": "l1",
+                                                 "lease_ms": 1000}
+        open(go, "wb").close()
+        assert p.wait(PATIENCE) == 7 and p.stderr.read() == b""
+        assert len(thawed()) == 4
+        w.stop(p)
+        os.unlink(go)
+
+        # A signal ends both, and the freeze.
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            p = start()
+            p.send_signal(sig)
+            assert p.wait(PATIENCE) == 128 + sig, p.stderr.read()
+            w.stop(p)
+        assert len(thawed()) == 6
+
+        # The guest does not wait: by a lease that is over, or by silence.
+        for renewed in (Refuse("Storage.NoSuchLease"), Drop):
+            o.answers["Storage.RenewFreeze"] = renewed
+            p = start("--lease", "1")
+            assert b"the freeze has ended" in p.stderr.readline()
+            open(go, "wb").close()
+            assert b"(whose status is 7)" in p.stderr.read()
+            assert p.wait(PATIENCE) == 125
+            w.stop(p)
+            os.unlink(go)
+        assert len(thawed()) == 6
+        # Or it was thawed behind our back.
+        o.answers["Storage.Thaw"] = Refuse("Storage.NoSuchLease")
+        check(w.on_host("freeze", "web1", "--", "true"), 125, b"",
+              "the freeze ended before")
+        o.answers["Storage.Thaw"] = Drop
+        run = w.on_host("freeze", "web1", "--", "true")
+        check(run, 125, b"")
+        assert b"ends by itself within 60 s" in run.stderr
+
+
+# ---- info --------------------------------------------------------------------------
+
+FACTS = {
+    "Agent.GetInfo": {**info("b"), "capabilities": [
+        {"method": "a", "class": c, "available": True, "allowed": a}
+        for c, a in (("read", True), ("read", True), ("full", False))]},
+    "System.Describe": {"hostname": "deb", "os_name": "Debian " + ESCAPE,
+                        "kernel": "Linux 6.1", "kernel_version": "#1",
+                        "architecture": "x86_64", "boot_id": "b", "cpus": 2},
+    "System.GetUptime": {"uptime_us": 7500 * 10 ** 6, "boot_time_us": SINCE},
+    "System.GetLoad": {"load_1": 150, "load_5": 5, "load_15": 0, "running": 1,
+                       "processes": 92},
+    "System.GetMemory": {"total": 512 * 2 ** 20, "free": 0, "available":
+                         100 * 2 ** 20, "buffers": 0, "cached": 0,
+                         "swap_total": 0, "swap_free": 0},
+    "System.GetTimezone": {"timezone": "Europe/Berlin", "offset_s": 3600},
+    "Session.ListUsers": {"users": USERS["users"] + [
+        {"uid": 7, "user": "lingers", "state": "lingering", "linger": True,
+         "sessions": []}]},
+    "Network.ListInterfaces": {"interfaces": INTERFACES},
+}
+
+
+def test_info(w):
+    with Operations(w, dict(FACTS)) as o:
+        run = w.on_host("info", "web1")
+        check(run, 0, b"""\
+    hostname  deb
+      system  Debian ?[2Jevil??2J?
+      kernel  Linux 6.1 x86_64, 2 CPUs
+    up since  2025-11-24 16:00 (2h05m)
+   time zone  Europe/Berlin (UTC+01:00)
+        load  1.50 0.05 0.00, 92 processes
+      memory  100M of 512M available
+       users  alice
+   addresses  10.0.2.15 (eth0)
+       agent  1.2, back end kernel
+     allowed  read 2 of 2, control 0 of 0, full 0 of 1
+""")
+        o.answers["System.GetMemory"] = Drop
+        o.answers["System.GetLoad"] = Refuse("Failed", operation="x",
+                                             name="EIO", detail="d" * 900)
+        o.answers["System.GetTimezone"] = {"timezone": 7}
+        o.answers["Session.ListUsers"] = Hang
+        run = w.on_host("info", "web1", "--timeout", "1")
+        check(run, 0)
+        out = run.stdout.decode().splitlines()
+        assert [line.split(":")[0] for line in out if "not known" in line] == [
+            "   not known  " + n for n in ("load", "memory", "timezone",
+                                           "users")], out
+        assert len(out) == 11, out
+        line, = lines(w.on_host("info", "web1", "--timeout", "1", "--json"))
+        assert line["vm"] == "web1"
+        assert line["system"] == FACTS["System.Describe"]
+        assert line["interfaces"] == INTERFACES
+        assert sorted(line["missing"]) == ["load", "memory", "timezone",
+                                           "users"]
+        assert line["missing"]["load"].startswith("org.vmchannel.Failed")
+    check(w.on_host("info", "web1"), 127, b"", "--for agent")
+
+
 ALONE = [test_wait_names_the_hop_that_is_missing, test_shutdown_waits,
          test_reboot_waits_for_another_boot]
 
