@@ -108,12 +108,10 @@ static void take_error(struct flight *f, const char *name, const char *text)
 {
 	struct guest_call *c = f->call;
 
-	c->error_name = strdup(name);
-	c->error_text = strdup(text);
+	snprintf(c->error_name, sizeof(c->error_name), "%s", name);
+	c->error_text = json_string(text);
 	json_decref(c->reply);
 	c->reply = NULL;
-	if (!c->error_name || !c->error_text)
-		fail(f, -ENOMEM);
 	land(f);
 }
 
@@ -217,10 +215,8 @@ void guest_calls(const char *vm, struct guest_call *calls, size_t n,
 void guest_call_done(struct guest_call *c)
 {
 	json_decref(c->reply);
-	free(c->error_name);
-	free(c->error_text);
-	c->reply = NULL;
-	c->error_name = c->error_text = NULL;
+	json_decref(c->error_text);
+	c->reply = c->error_text = NULL;
 }
 
 /* ---- what is said
@@ -242,11 +238,23 @@ static bool has_no_operations(const char *vm, const struct guest_call *c)
 	return r == 0;
 }
 
+static bool has_error(const struct guest_call *c)
+{
+	return c->error_name[0] != '\0';
+}
+
+const char *guest_error_text(const struct guest_call *c)
+{
+	const char *text = json_string_value(c->error_text);
+
+	return text ? text : "{}";
+}
+
 void guest_call_why(const char *vm, const struct guest_call *c, char *ret)
 {
-	if (c->error_name)
+	if (has_error(c))
 		snprintf(ret, GUEST_WHY_MAX, "%s %s", cli_safe(c->error_name),
-			 cli_safe(c->error_text));
+			 cli_safe(guest_error_text(c)));
 	else if (has_no_operations(vm, c))
 		snprintf(ret, GUEST_WHY_MAX,
 			 "%s: the guest does not offer %s: its agent is not "
@@ -265,9 +273,9 @@ int guest_call_report(const char *vm, const struct guest_call *c)
 
 	if (c->reply)
 		return CLI_OK;
-	if (c->error_name)
+	if (has_error(c))
 		return cli_call_error(vm, c->method, c->error_name,
-				      c->error_text);
+				      guest_error_text(c));
 	guest_call_why(vm, c, why);
 	if (c->error == -ENOENT)
 		status = CLI_MISSING;
@@ -282,7 +290,7 @@ bool guest_is(const struct guest_call *c, const char *name)
 {
 	size_t len = strlen(GUEST);
 
-	return c->error_name && strncmp(c->error_name, GUEST, len) == 0 &&
+	return strncmp(c->error_name, GUEST, len) == 0 &&
 	       strcmp(c->error_name + len, name) == 0;
 }
 
@@ -336,7 +344,7 @@ void guest_change(const char *vm, struct guest_call *c, bool request)
 
 bool guest_is_unknown(const struct guest_call *c)
 {
-	return c->sent && !c->reply && !c->error_name;
+	return c->sent && !c->reply && !has_error(c);
 }
 
 int guest_change_report(const char *vm, const struct guest_call *c)

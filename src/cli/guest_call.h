@@ -17,7 +17,8 @@
  * interface file allows, little enough to be held. */
 #define GUEST_LIST_MAX 65536
 #define GUEST_WHY_MAX  512
-#define GUEST_ID_MAX   64 /* of a request, as the interface files have it */
+#define GUEST_NAME_MAX 256 /* of an error, NUL included */
+#define GUEST_ID_MAX   64  /* of a request, as the interface files have it */
 
 struct guest_call {
 	const char *method; /* such as GUEST "Session.ListSessions" */
@@ -25,12 +26,12 @@ struct guest_call {
 	const char *list;   /* the member that comes in parts, or NULL */
 
 	/* How it ended: */
-	json_t *reply;           /* NULL: no good one came; json_decref() */
-	int error;               /* else: a negative errno, or */
-	char *error_name;        /* the error reply's, and */
-	char *error_text;        /* its parameters */
-	char why[GUEST_WHY_MAX]; /* of a negative errno: what to say */
-	bool sent;               /* the guest may have got it */
+	json_t *reply; /* NULL: no good one came; json_decref() */
+	int error;     /* else: a negative errno, or */
+	char error_name[GUEST_NAME_MAX]; /* the error reply's, else "", and */
+	json_t *error_text;              /* its parameters, as text */
+	char why[GUEST_WHY_MAX];         /* of a negative errno: what to say */
+	bool sent;                       /* the guest may have got it */
 	char request[GUEST_ID_MAX + 1];
 };
 
@@ -53,6 +54,9 @@ void guest_call_why(const char *vm, const struct guest_call *c, char *ret);
 /* guest_call_report() - say why there is no reply. Return: the exit status;
  * CLI_OK if there is one. */
 int guest_call_report(const char *vm, const struct guest_call *c);
+
+/* guest_error_text() - the parameters of its error reply, as JSON */
+const char *guest_error_text(const struct guest_call *c);
 
 /* guest_is() - did the call end with that error? @name without GUEST */
 bool guest_is(const struct guest_call *c, const char *name);

@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,12 +15,9 @@
 
 struct table {
 	const struct table_column *columns;
-	size_t n; /* columns */
-	size_t rows;
+	size_t n;                        /* columns */
 	size_t width[TABLE_COLUMNS_MAX]; /* characters */
-	struct table_row {
-		char *cells[TABLE_COLUMNS_MAX];
-	} * row;
+	json_t *cells;                   /* texts, row by row */
 };
 
 void table_bytes(long long n, char *ret, size_t size)
@@ -122,14 +118,8 @@ static size_t width_of(const char *text)
 
 static bool add_row(struct table *t, const json_t *row, long long now_us)
 {
-	struct table_row *to = realloc(t->row, (t->rows + 1) * sizeof(*to));
 	char text[TABLE_CELL_MAX];
 
-	if (!to)
-		return false;
-	t->row = to;
-	to += t->rows++;
-	*to = (struct table_row){{NULL}};
 	for (size_t i = 0; i < t->n; i++) {
 		size_t width;
 
@@ -137,8 +127,9 @@ static bool add_row(struct table *t, const json_t *row, long long now_us)
 			put_cell(&t->columns[i], row, now_us, text);
 		else
 			snprintf(text, sizeof(text), "%s", t->columns[i].head);
-		to->cells[i] = strdup(text);
-		if (!to->cells[i])
+		cli_whole(text);
+		/* Whatever it is, it was checked before. */
+		if (json_array_append_new(t->cells, json_string_nocheck(text)))
 			return false;
 		width = width_of(text);
 		if (width > t->width[i])
@@ -147,45 +138,36 @@ static bool add_row(struct table *t, const json_t *row, long long now_us)
 	return true;
 }
 
-static void put_row(const struct table *t, char *const *cells)
+static void put_row(const struct table *t, size_t row)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		int pad = (int)(t->width[i] - width_of(cells[i]));
+		const char *text = json_string_value(
+			json_array_get(t->cells, row * t->n + i));
+		int pad = (int)(t->width[i] - width_of(text));
 		bool right = is_number(&t->columns[i]), last = i + 1 == t->n;
 
-		printf("%*s%s", right ? pad : 0, "", cells[i]);
+		printf("%*s%s", right ? pad : 0, "", text);
 		if (!last)
 			printf("%*s", (right ? 0 : pad) + GAP, "");
 	}
 	(void)putchar('\n');
 }
 
-static void table_done(struct table *t)
-{
-	for (size_t i = 0; i < t->rows; i++)
-		for (size_t k = 0; k < t->n; k++)
-			free(t->row[i].cells[k]);
-	free(t->row);
-}
-
 int table_print(const struct table_column *columns, const json_t *rows,
 		long long now_us)
 {
-	struct table t = {.columns = columns};
+	struct table t = {.columns = columns, .cells = json_array()};
+	size_t i, n = json_array_size(rows);
 	bool good;
-	size_t i;
-	json_t *row;
 
 	while (t.n < TABLE_COLUMNS_MAX && columns[t.n].head)
 		t.n++;
 	good = add_row(&t, NULL, 0);
-	for (i = 0; good && i < json_array_size(rows); i++) {
-		row = json_array_get(rows, i);
-		good = add_row(&t, row, now_us);
-	}
-	for (i = 0; good && i < t.rows; i++)
-		put_row(&t, t.row[i].cells);
-	table_done(&t);
+	for (i = 0; good && i < n; i++)
+		good = add_row(&t, json_array_get(rows, i), now_us);
+	for (i = 0; good && i <= n; i++)
+		put_row(&t, i);
+	json_decref(t.cells);
 	if (!good)
 		return cli_error(CLI_FAILED, "out of memory");
 	return cli_flush() ? CLI_OK : CLI_FAILED;

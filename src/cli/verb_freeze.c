@@ -125,7 +125,7 @@ static void renew(struct frozen *f)
 	guest_calls(f->vm, &c, 1, end < f->until_us ? end : f->until_us);
 	if (c.reply)
 		set_lease(f);
-	else if (c.error_name || cli_now_us() >= f->until_us)
+	else if (c.error_name[0] != '\0' || cli_now_us() >= f->until_us)
 		f->lost = true;
 	else
 		f->renew_us = cli_now_us() + AGAIN_MS * 1000u;
@@ -320,8 +320,8 @@ static int run_freeze(const struct cli_args *a)
 				 lease_s, LEASE_MAX_S);
 	r = freeze(&f, a, &reply);
 	if (r == CLI_OK)
-		r = a->n_rest > 0 ? run_command(&f, a->rest)
-				  : print_frozen(f.vm, reply);
+		r = a->rest ? run_command(&f, a->rest)
+			    : print_frozen(f.vm, reply);
 	json_decref(reply);
 	return r;
 }

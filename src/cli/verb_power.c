@@ -15,6 +15,8 @@
 #define POWER GUEST "Power."
 /* For --wait: systemd gives its services 90 s to end, and then kills. */
 #define WAIT_S 300
+/* Of --at: a year, which is more than the guest takes. */
+#define AT_MINUTES_MAX (366L * 24 * 60)
 
 static const char *reason, *at;
 static bool force, halt, cancel, show, waits, hibernate;
@@ -70,7 +72,7 @@ static int report_inhibited(const struct power_wish *w,
 			    const struct guest_call *refused)
 {
 	struct guest_call c = {.method = POWER "ListInhibitors"};
-	json_t *p = json_loads(refused->error_text, 0, NULL);
+	json_t *p = json_loads(guest_error_text(refused), 0, NULL);
 	char names[GUEST_WHY_MAX] = "";
 
 	guest_calls(w->vm, &c, 1, guest_deadline());
@@ -143,24 +145,29 @@ static int do_now(const struct power_wish *w)
 /* ---- later
  * ------------------------------------------------------------------------- */
 
-/* "+MINUTES" or "HH:MM" as shutdown(8) has it, as microseconds from now. */
-static bool parse_at(const char *text, long long *ret)
+/* Decimal digits up to @max, and what comes behind them. */
+static bool take_number(const char **text, long max, long *ret)
+{
+	const char *p = *text;
+
+	if (*p < '0' || *p > '9')
+		return false;
+	for (*ret = 0; *p >= '0' && *p <= '9' && *ret <= max; p++)
+		*ret = *ret * 10 + (*p - '0');
+	*text = p;
+	return *ret <= max;
+}
+
+/* The next time that a clock here shows this, in seconds from now. */
+static long next(long hour, long minute)
 {
 	time_t now = time(NULL), then;
-	int hour, minute, n = 0;
 	struct tm tm;
 
-	if (sscanf(text, "+%6d%n", &minute, &n) == 1 && text[n] == '\0' &&
-	    minute >= 0) {
-		*ret = minute * 60000000ll;
-		return true;
-	}
-	if (sscanf(text, "%2d:%2d%n", &hour, &minute, &n) != 2 ||
-	    text[n] != '\0' || hour < 0 || hour > 23 || minute < 0 ||
-	    minute > 59 || !localtime_r(&now, &tm))
-		return false;
-	tm.tm_hour = hour;
-	tm.tm_min = minute;
+	if (!localtime_r(&now, &tm))
+		return 0;
+	tm.tm_hour = (int)hour;
+	tm.tm_min = (int)minute;
 	tm.tm_sec = 0;
 	tm.tm_isdst = -1;
 	then = mktime(&tm);
@@ -169,7 +176,25 @@ static bool parse_at(const char *text, long long *ret)
 		tm.tm_isdst = -1;
 		then = mktime(&tm);
 	}
-	*ret = (long long)(then - now) * 1000000;
+	return (long)(then - now);
+}
+
+/* "+MINUTES" or "HH:MM" as shutdown(8) has it, as seconds from now. */
+static bool parse_at(const char *text, long *ret)
+{
+	long hour, minute;
+
+	if (*text == '+') {
+		text++;
+		if (!take_number(&text, AT_MINUTES_MAX, &minute))
+			return false;
+		*ret = minute * 60;
+		return *text == '\0';
+	}
+	if (!take_number(&text, 23, &hour) || *text++ != ':' ||
+	    !take_number(&text, 59, &minute) || *text != '\0')
+		return false;
+	*ret = next(hour, minute);
 	return true;
 }
 
@@ -185,8 +210,8 @@ static int do_later(const struct power_wish *w)
 	static const struct guest_act act = {.method = POWER "ScheduleShutdown",
 					     .request = true,
 					     .say = say_scheduled};
-	long long from_now;
 	json_t *p, *ping;
+	long from_now;
 	int r;
 
 	if (!parse_at(at, &from_now))
@@ -196,7 +221,7 @@ static int do_later(const struct power_wish *w)
 	if (r != CLI_OK)
 		return r;
 	p = json_pack("{s:s,s:I}", "action", w->action, "time_us",
-		      ask_number(ping, "time_us") + from_now);
+		      ask_number(ping, "time_us") + from_now * 1000000LL);
 	json_decref(ping);
 	if (reason)
 		json_object_set_new(p, "message", json_string(reason));
@@ -267,8 +292,7 @@ static int wait_gone(const struct power_wish *w, struct vigil *v)
 }
 
 /* @v: since before it was asked for. */
-static int wait_booted(const struct power_wish *w, struct vigil *v,
-		       const char *boot)
+static int wait_booted(struct vigil *v, const char *boot)
 {
 	struct vigil_goal goal = goal_boot;
 
@@ -294,8 +318,7 @@ static int run_waiting(const struct power_wish *w)
 	say_accepted(w);
 	if (r == CLI_OK && reboots)
 		r = wait_booted(
-			w, &v,
-			json_string_value(json_object_get(info, "boot")));
+			&v, json_string_value(json_object_get(info, "boot")));
 	else if (r == CLI_OK)
 		r = wait_gone(w, &v);
 	json_decref(info);
@@ -382,10 +405,11 @@ static int run_suspend(const struct cli_args *a)
 		.help = "later: +MINUTES or HH:MM of this machine", \
 		.text = &at                                         \
 	}
-#define OPTION_WAIT(text)                                         \
-	{                                                         \
-		.name = "wait", .value = "SECONDS", .help = text, \
-		.flag = &waits, .number = &wait_s                 \
+#define OPTION_WAIT                                                         \
+	{                                                                   \
+		.name = "wait", .value = "SECONDS",                         \
+		.help = "until it has happened; 0: for ever (default 300)", \
+		.flag = &waits, .number = &wait_s                           \
 	}
 
 static const struct cli_option shutdown_options[] = {
@@ -399,7 +423,7 @@ static const struct cli_option shutdown_options[] = {
 	{.name = "cancel",
 	 .help = "call off what is scheduled",
 	 .flag = &cancel},
-	OPTION_WAIT("until it is gone; 0: for ever (default 300)"),
+	OPTION_WAIT,
 	GUEST_OPTION_REQUEST,
 	GUEST_OPTION_TIMEOUT,
 	{0},
@@ -424,13 +448,8 @@ const struct cli_verb verb_shutdown = {
 };
 
 static const struct cli_option reboot_options[] = {
-	OPTION_REASON,
-	OPTION_FORCE,
-	OPTION_AT,
-	OPTION_WAIT("until it has booted; 0: for ever (default 300)"),
-	GUEST_OPTION_REQUEST,
-	GUEST_OPTION_TIMEOUT,
-	{0},
+	OPTION_REASON,        OPTION_FORCE,         OPTION_AT, OPTION_WAIT,
+	GUEST_OPTION_REQUEST, GUEST_OPTION_TIMEOUT, {0},
 };
 
 const struct cli_verb verb_reboot = {
