@@ -193,7 +193,9 @@ static int too_few(const struct cli_verb *v)
 	struct vms vms;
 	int r;
 
-	if (strncmp(v->args, "VM", 2) != 0 || vms_find(&vms))
+	if ((strncmp(v->args, "VM", 2) != 0 &&
+	     strncmp(v->args, "[USER@]VM", 9) != 0) ||
+	    vms_find(&vms))
 		return usage_error(v, "too few arguments: wants ", v->args);
 	if (vms.n == 1)
 		r = cli_error(CLI_FAILED,

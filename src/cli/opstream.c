@@ -210,8 +210,8 @@ int opstream_report(struct opstream *s, const char *what)
 				   s->down.error_len);
 	if (r < 0 && s->down.last != FRAMES_GOING)
 		r = cli_error(CLI_FAILED,
-			      "%s: what came is not what docs/operations.md "
-			      "says of frames; is the guest's agent sound?%s",
+			      "%s: what the guest's agent sent is not the "
+			      "protocol; is it sound?%s",
 			      s->vm, what);
 	opstream_close(s);
 	return r >= 0 ? r : report_broken(s->vm, s->id, what);

@@ -1048,11 +1048,12 @@ def run_one(f, world, number):
         return False
 
 
-def main():
-    build = os.path.abspath(sys.argv[1])
-    word = sys.argv[2] if len(sys.argv) > 2 else ""
-    alone = [f for f in ALONE if word in f.__name__]
-    together = [f for f in TOGETHER if word in f.__name__]
+def run_all(argv, alone, together):
+    """Those that want a world of their own, and those that share one."""
+    build = os.path.abspath(argv[1])
+    word = argv[2] if len(argv) > 2 else ""
+    alone = [f for f in alone if word in f.__name__]
+    together = [f for f in together if word in f.__name__]
     print(f"1..{len(alone) + len(together)}")
     number = 0
     good = True
@@ -1072,4 +1073,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_all(sys.argv, ALONE, TOGETHER))
