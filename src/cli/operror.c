@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "varlink/idl.h"
 #include "varlink/varlink.h"
 
@@ -74,19 +73,5 @@ int operror_parse(const char *text, size_t len, char **ret_error,
 		}
 	}
 	varlink_msg_done(&m);
-	return r;
-}
-
-int operror_report(const char *vm, const char *method, const char *text,
-		   size_t len)
-{
-	char *error, *parameters;
-	int r = operror_parse(text, len, &error, &parameters);
-
-	if (r < 0)
-		return -1;
-	r = cli_call_error(vm, method, error, parameters);
-	free(error);
-	free(parameters);
 	return r;
 }

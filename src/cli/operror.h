@@ -16,8 +16,4 @@
 int operror_parse(const char *text, size_t len, char **ret_error,
 		  char **ret_parameters);
 
-/* operror_report() - as cli_call_error(); -1 if it is none, not reported */
-int operror_report(const char *vm, const char *method, const char *text,
-		   size_t len);
-
 #endif /* CLI_OPERROR_H */

@@ -201,13 +201,27 @@ static int report_broken(const char *vm, const char *id, const char *what)
 			 vmc_reason_name(status.reason), what);
 }
 
+/* Return: -1 if it is none. */
+static int report_error(const struct opstream *s)
+{
+	char *error, *parameters;
+	int r;
+
+	if (operror_parse(s->down.error, s->down.error_len, &error,
+			  &parameters))
+		return -1;
+	r = cli_call_error(s->vm, s->method, error, parameters);
+	free(error);
+	free(parameters);
+	return r;
+}
+
 int opstream_report(struct opstream *s, const char *what)
 {
 	int r = -1;
 
 	if (s->down.last == FRAMES_ERROR)
-		r = operror_report(s->vm, s->method, s->down.error,
-				   s->down.error_len);
+		r = report_error(s);
 	if (r < 0 && s->down.last != FRAMES_GOING)
 		r = cli_error(CLI_FAILED,
 			      "%s: what the guest's agent sent is not the "
