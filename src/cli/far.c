@@ -143,9 +143,9 @@ static void act(struct far *f, enum escape_what what)
 	if (what != ESCAPE_LEAVE)
 		return;
 	tty_restore();
-	f->status =
-		cli_error(CLI_FAILED,
-			  "%s: left with ~. what ran there is ended", f->s->vm);
+	f->status = cli_error(CLI_FAILED,
+			      "%s: left with ~. what ran there is ended",
+			      f->s->call.vm);
 }
 
 static void read_keys(struct far *f)

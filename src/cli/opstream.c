@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,16 +30,27 @@ static int wait_reply(struct vmc_call *c, unsigned int timeout_s,
 	return r;
 }
 
+/* An error reply, be it instead of the stream or in it. */
+static int report_error(const struct opstream *s, const char *error,
+			const char *text)
+{
+	const struct opstream_call *c = &s->call;
+
+	if (c->expected && strcmp(error, c->expected) == 0)
+		return OPSTREAM_EXPECTED;
+	return cli_call_error(c->vm, c->method, error, text);
+}
+
 static int take_stream(struct opstream *s, struct vmc_call *c,
-		       unsigned int timeout_s, json_t **ret_reply)
+		       json_t **ret_reply)
 {
 	const char *text, *error;
-	int r = wait_reply(c, timeout_s, &text, &error);
+	int r = wait_reply(c, s->call.timeout_s, &text, &error);
 
 	if (r < 0)
 		return cli_vmc_error(r);
 	if (error)
-		return cli_call_error(s->vm, s->method, error, text);
+		return report_error(s, error, text);
 	*ret_reply = json_loads(text, 0, NULL);
 	if (!*ret_reply)
 		return cli_error(CLI_FAILED, "out of memory");
@@ -49,8 +62,7 @@ static int take_stream(struct opstream *s, struct vmc_call *c,
 	return cli_vmc_error(s->fd);
 }
 
-static int call(struct opstream *s, json_t *parameters, unsigned int timeout_s,
-		json_t **ret_reply)
+static int start(struct opstream *s, json_t *parameters, json_t **ret_reply)
 {
 	char *text = json_dumps(parameters, JSON_COMPACT);
 	struct vmc_call *c;
@@ -59,27 +71,26 @@ static int call(struct opstream *s, json_t *parameters, unsigned int timeout_s,
 	json_decref(parameters);
 	if (!text)
 		return cli_error(CLI_FAILED, "out of memory");
-	r = vmc_call_start(&c, s->vm, s->method, text, VMC_CALL_UPGRADE,
-			   cli_timeout_ms(timeout_s));
+	r = vmc_call_start(&c, s->call.vm, s->call.method, text,
+			   VMC_CALL_UPGRADE, cli_timeout_ms(s->call.timeout_s));
 	free(text);
 	if (r < 0)
 		return cli_vmc_error(r);
-	r = take_stream(s, c, timeout_s, ret_reply);
+	r = take_stream(s, c, ret_reply);
 	vmc_call_free(c);
 	return r;
 }
 
-int opstream_open(struct opstream *s, const char *vm, const char *method,
-		  enum frames_kind kind, json_t *parameters,
-		  unsigned int timeout_s, json_t **ret_reply)
+int opstream_open(struct opstream *s, const struct opstream_call *call,
+		  json_t *parameters, json_t **ret_reply)
 {
-	bool windowed = kind == FRAMES_PIPES || kind == FRAMES_TTY;
+	bool windowed = call->kind == FRAMES_PIPES || call->kind == FRAMES_TTY;
 	int r;
 
-	*s = (struct opstream){.vm = vm, .method = method, .fd = -1};
-	if (frames_down_init(&s->down, kind) &&
+	*s = (struct opstream){.call = *call, .fd = -1};
+	if (frames_down_init(&s->down, call->kind) &&
 	    frames_up_init(&s->up, windowed)) {
-		r = call(s, parameters, timeout_s, ret_reply);
+		r = start(s, parameters, ret_reply);
 	} else {
 		json_decref(parameters);
 		r = cli_error(CLI_FAILED, "out of memory");
@@ -201,16 +212,17 @@ static int report_broken(const char *vm, const char *id, const char *what)
 			 vmc_reason_name(status.reason), what);
 }
 
-/* Return: -1 if it is none. */
-static int report_error(const struct opstream *s)
+/* Return: CLI_OK: it is none. */
+static int report_frame(const struct opstream *s)
 {
 	char *error, *parameters;
 	int r;
 
-	if (operror_parse(s->down.error, s->down.error_len, &error,
+	if (s->down.last != FRAMES_ERROR ||
+	    operror_parse(s->down.error, s->down.error_len, &error,
 			  &parameters))
-		return -1;
-	r = cli_call_error(s->vm, s->method, error, parameters);
+		return CLI_OK;
+	r = report_error(s, error, parameters);
 	free(error);
 	free(parameters);
 	return r;
@@ -218,15 +230,13 @@ static int report_error(const struct opstream *s)
 
 int opstream_report(struct opstream *s, const char *what)
 {
-	int r = -1;
+	int r = report_frame(s);
 
-	if (s->down.last == FRAMES_ERROR)
-		r = report_error(s);
-	if (r < 0 && s->down.last != FRAMES_GOING)
+	if (r == CLI_OK && s->down.last != FRAMES_GOING)
 		r = cli_error(CLI_FAILED,
 			      "%s: what the guest's agent sent is not the "
 			      "protocol; is it sound?%s",
-			      s->vm, what);
+			      s->call.vm, what);
 	opstream_close(s);
-	return r >= 0 ? r : report_broken(s->vm, s->id, what);
+	return r != CLI_OK ? r : report_broken(s->call.vm, s->id, what);
 }

@@ -13,9 +13,21 @@
 #include "cli/frames_down.h"
 #include "cli/frames_up.h"
 
-struct opstream {
+/* What is asked; texts are borrowed as long as the stream is used. */
+struct opstream_call {
 	const char *vm;
 	const char *method;
+	enum frames_kind kind;
+	unsigned int timeout_s; /* for the guest to begin */
+	const char *expected;   /* NULL, or the name of an error that the caller
+				 * knows what to do about */
+};
+
+/* Instead of an exit status: that error came, and was not reported. */
+#define OPSTREAM_EXPECTED (-1)
+
+struct opstream {
+	struct opstream_call call;
 	char id[VMC_ID_MAX];
 	int fd;
 	bool hung_up; /* both ways are over; what came can still be read */
@@ -27,17 +39,14 @@ struct opstream {
 
 /**
  * opstream_open() - call a method that is to be upgraded
- * @vm, @method: borrowed as long as the stream is used
  * @parameters:  consumed; NULL: no memory for it
- * @timeout_s:   for the guest to begin
  * @ret_reply:   the parameters of its reply
  *
  * Return: CLI_OK; or the exit status, reported: CLI_NO for an error reply that
- * has none of its own.
+ * has none of its own; or OPSTREAM_EXPECTED.
  */
-int opstream_open(struct opstream *s, const char *vm, const char *method,
-		  enum frames_kind kind, json_t *parameters,
-		  unsigned int timeout_s, json_t **ret_reply);
+int opstream_open(struct opstream *s, const struct opstream_call *call,
+		  json_t *parameters, json_t **ret_reply);
 
 /* opstream_close() - what the guest does ends */
 void opstream_close(struct opstream *s);
@@ -64,7 +73,7 @@ bool opstream_is_over(const struct opstream *s);
  * opstream_report() - say why it ended with neither exit nor sum
  * @what: what becomes of what was going on, for the end of the line; or ""
  *
- * The stream is closed. Return: CLI_NO for the guest's error, or CLI_FAILED.
+ * The stream is closed. Return: as opstream_open(), but not CLI_OK.
  */
 int opstream_report(struct opstream *s, const char *what);
 

@@ -94,15 +94,19 @@ static int add_environment(json_t *p)
 static int start(const struct target *t, const char *method, bool has_tty,
 		 json_t *parameters)
 {
+	const struct opstream_call call = {
+		.vm = t->vm,
+		.method = method,
+		.kind = has_tty ? FRAMES_TTY : FRAMES_PIPES,
+		.timeout_s = timeout_s,
+	};
 	struct opstream s;
 	json_t *reply;
 	int r;
 
 	if (t->user)
 		json_object_set_new(parameters, "user", json_string(t->user));
-	r = opstream_open(&s, t->vm, method,
-			  has_tty ? FRAMES_TTY : FRAMES_PIPES, parameters,
-			  timeout_s, &reply);
+	r = opstream_open(&s, &call, parameters, &reply);
 	if (r != CLI_OK)
 		/* 1 would be the command's. */
 		return r == CLI_NO ? CLI_FAILED : r;
