@@ -15,6 +15,8 @@ static void print_option(const struct cli_option *o)
 		n += printf("[=%s]", o->value);
 	else if (o->value)
 		n += printf(" %s", o->value);
+	if (o->letter)
+		n += printf(", -%c", o->letter);
 	printf("%*s%s\n", n < COLUMN ? COLUMN - n : 1, "", o->help);
 }
 
@@ -48,9 +50,9 @@ void cli_help_overview(void)
 	       "time;\n"
 	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
 	       "or channel;\n"
-	       "  141 nobody reads stdout (connect, listen); others are a "
+	       "  141 nobody reads stdout (connect, listen, exec); others are a "
 	       "command's\n"
-	       "  (run, listen --once)\n\n"
+	       "  (exec, shell, run, listen --once)\n\n"
 	       "example:\n"
 	       "  vmchannel run --name web1 -- qemu-system-x86_64 ...\n"
 	       "  vmchannel channels web1\n"
@@ -67,6 +69,7 @@ void cli_help_verb(const struct cli_verb *v)
 		printf("\n%s", v->help);
 	printf("\noptions:\n");
 	for (const struct cli_option *o = v->options; o && o->name; o++)
-		print_option(o);
+		if (o->help)
+			print_option(o);
 	print_common();
 }

@@ -17,24 +17,25 @@ static void print_names(const struct cli_verb *v)
 		return;
 	}
 	for (const struct cli_option *o = v->options; o && o->name; o++)
-		printf("--%s%s\n", o->name, o->flag ? "" : "=");
+		if (o->help)
+			printf("--%s%s\n", o->name, o->flag ? "" : "=");
 	(void)fputs("--json\n--dir=\n--help\n", stdout);
 }
 
-/* For the same: what each argument is, as in the usage, one a line: "[VM]" is
- * VM, "VM [-- COMMAND...]" only VM, as the rest is somebody else's. */
+/* For the same: what each argument is, as in the usage, one a line, without the
+ * brackets: "[USER@]VM [-- COMMAND...]" is USER@VM; what comes behind "--" is
+ * somebody else's. */
 static void print_arguments(const struct cli_verb *v)
 {
-	const char *p = v->args, *end = strstr(p, "--");
-	size_t n;
+	const char *end = strstr(v->args, "--");
 
-	if (!end)
-		end = p + strlen(p);
-	for (p += strspn(p, " []"); p < end; p += strspn(p, " []")) {
-		n = strcspn(p, " ]");
-		printf("%.*s\n", (int)n, p);
-		p += n;
+	for (const char *p = v->args; *p != '\0' && p != end; p++) {
+		if (*p == ' ')
+			(void)putchar('\n');
+		else if (*p != '[' && *p != ']')
+			(void)putchar(*p);
 	}
+	(void)putchar('\n');
 }
 
 static int run(const struct cli_args *a)

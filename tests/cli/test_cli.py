@@ -105,7 +105,8 @@ def test_no_vm_is_127_with_the_remedy(w):
                  ("status", "web9"), ("monitor", "web9"),
                  ("upgrade", "web9"), ("moved", "web9", "h"),
                  ("connect", "web9", "a.b", "--follow", "--to", "x"),
-                 ("call", "web9", "a.b.C"),
+                 ("call", "web9", "a.b.C"), ("exec", "web9", "--", "ls"),
+                 ("shell", "u@web9"),
                  ("policy", "test", "web9", "connect", "a.b")):
         check(w.on_host(*args), 127, b"", "vmchannel run")
     check(w.on_host("list"), 0, b"", "no VM")
