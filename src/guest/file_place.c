@@ -110,30 +110,35 @@ static int clear(const struct file_place *p)
 	return -errno;
 }
 
-int file_place_begin(const struct file_place *p, int64_t offset)
+/* Return: 0 if it may be written to from @offset on. */
+static int take(const struct file_place *p, int fd, int64_t offset)
 {
 	struct stat st;
+
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (!is_there(p, fd))
+		return -EBUSY;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < offset)
+		return -ESTALE;
+	return ftruncate(fd, offset) < 0 ? -errno : 0;
+}
+
+int file_place_begin(const struct file_place *p, int64_t offset)
+{
+	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	int r = clear(p);
 	int fd;
 
 	if (r < 0)
 		return r;
-	fd = openat(p->dir, p->partial,
-		    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
-			    (offset > 0 ? 0 : O_CREAT),
+	fd = openat(p->dir, p->partial, flags | (offset > 0 ? 0 : O_CREAT),
 		    0600);
 	if (fd < 0)
 		return errno == ENOENT && offset > 0 ? -ESTALE : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	else if (!is_there(p, fd))
-		r = -EBUSY;
-	else if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (st.st_size < offset)
-		r = -ESTALE;
-	else if (ftruncate(fd, offset) < 0)
-		r = -errno;
+	r = take(p, fd, offset);
 	if (r == 0)
 		return fd;
 	close(fd);
