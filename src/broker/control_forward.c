@@ -11,7 +11,6 @@
  * that a reply of any length costs one piece of it.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,13 +138,6 @@ static enum produced produce(struct control_conn *c)
 	}
 	/* Of a call without reply that is how it ends. */
 	return c->oneway ? finish(c) : stream_ended_early(c);
-}
-
-bool control_forward_is_gone(const struct control_conn *c)
-{
-	struct pollfd p = {.fd = c->fd};
-
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
 /* ---- the call ------------------------------------------------------------ */
