@@ -444,4 +444,5 @@ void control_server_close(struct broker *b)
 	listener_close(&b->control.listener);
 	while (b->control.list)
 		conn_close(b->control.list);
+	(void)control_sweep_alone(b, UINT64_MAX);
 }
