@@ -13,7 +13,8 @@ struct vmc_call {
 	const struct idl_method *method; /* NULL: of an interface that is not
 					    ours, or not of the other side */
 	bool more, upgrade, finished;
-	char *text; /* of the last reply's parameters */
+	char id[VMC_ID_MAX]; /* of the stream */
+	char *text;          /* of the last reply's parameters */
 	char error[VARLINK_METHOD_MAX + 1];
 };
 
@@ -61,7 +62,7 @@ static int dial(struct vmc_call *c, const char *vm, const char *interface,
 
 	if (flags & VMC_CALL_LOCAL)
 		return client_dial(&c->conn, vm, NULL, deadline);
-	fd = stream_connect(vm, interface, 0, deadline, NULL);
+	fd = stream_connect(vm, interface, 0, deadline, c->id);
 	if (fd < 0)
 		return fd;
 	client_init(&c->conn, fd, vm, interface);
@@ -113,6 +114,11 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 	}
 	*ret = c;
 	return 0;
+}
+
+const char *vmc_call_id(const struct vmc_call *c)
+{
+	return c->id;
 }
 
 int vmc_call_fd(const struct vmc_call *c)
