@@ -25,8 +25,11 @@ struct pull {
 static int open_file(struct pull *p)
 {
 	char again[32];
-	int fd = open(p->path, O_PATH | O_CLOEXEC);
+	int fd;
 
+	if (p->path[0] != '/')
+		return -EINVAL;
+	fd = open(p->path, O_PATH | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &p->st) < 0)
 		return -errno;
 	if (S_ISDIR(p->st.st_mode))

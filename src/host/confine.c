@@ -7,7 +7,7 @@
 
 #include "broker/log.h"
 #include "host/confine.h"
-#include "host/users_nss.h"
+#include "broker/users_nss.h"
 
 static int fail(const char *what, int r)
 {

@@ -15,7 +15,7 @@
 #include "broker/service_spawn.h"
 #include "host/loaded.h"
 #include "host/supervisor.h"
-#include "host/users_nss.h"
+#include "broker/users_nss.h"
 
 static void on_ready(struct supervisor *s, const struct ipc_msg *m, int fd)
 {

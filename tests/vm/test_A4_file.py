@@ -209,6 +209,9 @@ def test_file_what_is_wrong_is_not_there(t):
             full = f"{FOLDER}/{name}"
             check_equal(g.error(method, full, **params),
                         ("CannotOpen", full, error), f"{method} {name}")
+        for method in ("Pull", "Push", "Stat"):
+            check_equal(g.error(method, "tmp"),
+                        ("CannotOpen", "tmp", "EINVAL"), "a relative path")
         check_equal(g.error("Stat", path, user="carol"),
                     ("NoSuchUser", "carol"), "nobody")
         check_equal(g.stat(FOLDER + "/none"), {}, "nothing")

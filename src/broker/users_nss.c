@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host/users_nss.h"
+#include "broker/users_nss.h"
 
 int user_resolve_nss(struct user_ids *ret, const char *user)
 {

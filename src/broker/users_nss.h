@@ -3,8 +3,8 @@
  * users_nss.h - users by the C library, for daemons that are linked
  * dynamically
  */
-#ifndef HOST_USERS_NSS_H
-#define HOST_USERS_NSS_H
+#ifndef BROKER_USERS_NSS_H
+#define BROKER_USERS_NSS_H
 
 #include "broker/users.h"
 
@@ -12,4 +12,4 @@
  */
 user_resolve_fn user_resolve_nss;
 
-#endif /* HOST_USERS_NSS_H */
+#endif /* BROKER_USERS_NSS_H */
