@@ -38,12 +38,9 @@ bool opframe_get(const uint8_t *p, struct opframe *ret)
 
 void opframe_put(uint8_t *p, enum opframe_type type, size_t len)
 {
-	struct wr w = wr_init(p, OPFRAME_HEAD);
-
-	wr_u32(&w, (uint32_t)len);
-	wr_u8(&w, (uint8_t)type);
-	wr_u8(&w, 0);
-	wr_u16(&w, 0);
+	le32_put(p, (uint32_t)len);
+	p[4] = (uint8_t)type;
+	p[5] = p[6] = p[7] = 0;
 }
 
 bool opframe_get_size(const uint8_t *p, struct opframe_size *ret)
