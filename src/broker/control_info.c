@@ -137,7 +137,11 @@ static bool is_subject(enum policy_op op, const char *name)
 	if (op != POLICY_CALL)
 		return vmc_name_valid(name, strlen(name));
 	m = idl_method(name);
-	return m && m->class != IDL_NO_CLASS;
+	if (m)
+		return m->class != IDL_NO_CLASS;
+	/* Perhaps of a service that is offered; of ours there is no such. */
+	return policy_method_valid(name) &&
+	       strncmp(name, "org.vmchannel.", strlen("org.vmchannel.")) != 0;
 }
 
 static bool parse_caller(const struct broker *b, json_t *o, struct creds *ret)

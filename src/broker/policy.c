@@ -12,8 +12,10 @@
 
 #include "broker/policy_rule.h"
 
-/* Longest canonical line: op, subject, principal, verdict, weight, origin. */
-#define PRINT_MAX (POLICY_RULE_ID_MAX + POLICY_SUBJECT_MAX + 96)
+/* Longest canonical line: op, subject, principal, verdict or path, weight,
+ * origin. */
+#define PRINT_MAX \
+	(POLICY_RULE_ID_MAX + POLICY_SUBJECT_MAX + POLICY_PATH_MAX + 96)
 
 #define BUILTIN_FILE "built-in"
 
@@ -56,7 +58,7 @@ int policy_new(struct policy **ret, enum vmc_principal_kind this_side)
 static void truncate_rules(struct policy *p, size_t n)
 {
 	while (p->n > n)
-		free(p->rules[--p->n].origin);
+		policy_rule_done(&p->rules[--p->n]);
 }
 
 void policy_free(struct policy *p)
@@ -118,6 +120,38 @@ static int fail(const struct source *s, const char *why)
 	return -EINVAL;
 }
 
+static size_t count_offers(const struct policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += p->rules[i].op == POLICY_OFFER;
+	return n;
+}
+
+/* Return: false: @ret_why says why not; "out of memory" is there already. */
+static bool may_add(const struct policy *p, const struct source *s,
+		    const struct policy_rule *r, char *ret_why, size_t size)
+{
+	bool host = p->this_side == VMC_PRINCIPAL_HOST;
+
+	snprintf(ret_why, size, "out of memory");
+	if (host && (r->op == POLICY_CALL || r->op == POLICY_OFFER))
+		snprintf(ret_why, size,
+			 "%s lines are the guest's; put it into its policy.d",
+			 r->op == POLICY_CALL ? "call" : "offer");
+	else if (p->n >= s->max)
+		snprintf(ret_why, size,
+			 "more than %d rules; use prefixes or groups",
+			 POLICY_RULES_MAX);
+	else if (r->op == POLICY_OFFER && count_offers(p) >= POLICY_OFFERS_MAX)
+		snprintf(ret_why, size, "more than %d offer lines",
+			 POLICY_OFFERS_MAX);
+	else
+		return r->origin != NULL;
+	return false;
+}
+
 static int add_line(struct policy *p, const struct source *s, const char *text,
 		    size_t len)
 {
@@ -132,20 +166,11 @@ static int add_line(struct policy *p, const struct source *s, const char *text,
 	case POLICY_LINE_RULE:
 		break;
 	}
-	if (r.op == POLICY_CALL && p->this_side == VMC_PRINCIPAL_HOST) {
-		free(r.origin);
-		return fail(s, "call rules are the guest's; put the line into "
-			       "its policy.d");
-	}
 	if (!r.origin)
 		r.origin = make_origin(s->file, s->line);
-	if (r.origin && p->n < s->max && append(p, &r) == 0)
+	if (may_add(p, s, &r, why, sizeof(why)) && append(p, &r) == 0)
 		return 0;
-	snprintf(why, sizeof(why),
-		 p->n < s->max ? "out of memory"
-			       : "more than %d rules; use prefixes or groups",
-		 POLICY_RULES_MAX);
-	free(r.origin);
+	policy_rule_done(&r);
 	return fail(s, why);
 }
 
@@ -221,7 +246,7 @@ static void decide(const struct policy *p, const struct policy_question *q,
 		if (policy_rule_matches(&p->rules[i], q, p->this_side))
 			r = &p->rules[i];
 	}
-	ret->allowed = r && r->allow;
+	ret->allowed = r && policy_rule_allows(r, q);
 	ret->weight = r ? r->weight : POLICY_WEIGHT_DEFAULT;
 	snprintf(ret->rule, sizeof(ret->rule), "%s", r ? r->origin : "none");
 }
@@ -251,6 +276,45 @@ void policy_check_call(const struct policy *p, const char *method,
 	};
 
 	decide(p, &q, ret);
+}
+
+const char *policy_offer(const struct policy *p, const char *interface,
+			 const struct policy_caller *who)
+{
+	const struct policy_question q = {
+		.op = POLICY_OFFER,
+		.subject = interface,
+		.who = who,
+	};
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (policy_rule_matches(&p->rules[i], &q, p->this_side))
+			return p->rules[i].path;
+	}
+	return NULL;
+}
+
+static bool offered_before(const struct policy *p, size_t end,
+			   const char *interface)
+{
+	for (size_t i = 0; i < end; i++) {
+		if (p->rules[i].op == POLICY_OFFER &&
+		    !strcmp(p->rules[i].subject, interface))
+			return true;
+	}
+	return false;
+}
+
+const char *policy_offer_next(const struct policy *p, size_t *pos)
+{
+	while (*pos < p->n) {
+		size_t i = (*pos)++;
+		const struct policy_rule *r = &p->rules[i];
+
+		if (r->op == POLICY_OFFER && !offered_before(p, i, r->subject))
+			return r->subject;
+	}
+	return NULL;
 }
 
 char *policy_text(const struct policy *p, size_t *ret_len)

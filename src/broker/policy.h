@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy.h - who may connect to and listen on which channel, and call what
+ * policy.h - who may connect to and listen on which channel, call what, and
+ *            which of the guest's own services are offered
  *
  * Parsing is pure (text in, rules out). The format, the order and the built-in
  * rules are in docs/architecture.md, "Policy".
@@ -18,11 +19,16 @@
 #define POLICY_RULE_ID_MAX 128
 /* A channel, or an interface and a method. */
 #define POLICY_SUBJECT_MAX 128
+/* Of a unix socket: what a sockaddr_un holds. */
+#define POLICY_PATH_MAX 107
+/* Each is a channel of the guest, of which a side may have 256. */
+#define POLICY_OFFERS_MAX 64
 
 enum policy_op {
 	POLICY_CONNECT,
 	POLICY_LISTEN,
-	POLICY_CALL /* of a guest operation: policy_check_call() */
+	POLICY_CALL, /* of a guest operation: policy_check_call() */
+	POLICY_OFFER /* a service of the guest: policy_offer() */
 };
 
 /*
@@ -77,11 +83,26 @@ void policy_check(const struct policy *p, enum policy_op op,
 /**
  * policy_check_call() - may that caller call that method?
  * @method: "INTERFACE.METHOD"
- * @class:  "read", "control" or "full"
+ * @class:  "read", "control" or "full"; of an offered service all are "full"
  */
 void policy_check_call(const struct policy *p, const char *method,
 		       const char *class, const struct policy_caller *who,
 		       struct policy_verdict *ret);
+
+/* policy_method_valid() - has it the form "INTERFACE.METHOD"? */
+bool policy_method_valid(const char *name);
+
+/**
+ * policy_offer() - the socket of an offered service
+ *
+ * Return: its path, borrowed; NULL: no line offers it to that caller.
+ */
+const char *policy_offer(const struct policy *p, const char *interface,
+			 const struct policy_caller *who);
+
+/* policy_offer_next() - walk the interfaces that are offered to anybody, each
+ * once: start with *pos = 0. Return: borrowed; NULL after the last. */
+const char *policy_offer_next(const struct policy *p, size_t *pos);
 
 /**
  * policy_text() - the rules as canonical lines (groups as numbers, origin

@@ -16,7 +16,7 @@
 
 #include "broker/policy_rule.h"
 
-/* op, subject, principal, verdict, and each option once */
+/* op, subject, principal, verdict or path, and each option once */
 #define WORDS_MAX 6
 
 /* Answered by each broker itself, so its rules are the reserved prefix's. */
@@ -79,7 +79,8 @@ static bool split_line(struct line *l)
 	if (l->n > 0 && l->n < 4)
 		return bad(l,
 			   "expected \"connect|listen|call SUBJECT PRINCIPAL "
-			   "allow|deny\"");
+			   "allow|deny\" or \"offer INTERFACE PRINCIPAL "
+			   "SOCKET\"");
 	return true;
 }
 
@@ -87,6 +88,7 @@ static const char *const op_names[] = {
 	[POLICY_CONNECT] = "connect",
 	[POLICY_LISTEN] = "listen",
 	[POLICY_CALL] = "call",
+	[POLICY_OFFER] = "offer",
 };
 
 static bool parse_op(struct line *l, struct policy_rule *r, const char *w)
@@ -97,7 +99,7 @@ static bool parse_op(struct line *l, struct policy_rule *r, const char *w)
 		r->op = (enum policy_op)i;
 		return true;
 	}
-	return bad(l, "\"%.80s\": expected connect, listen or call", w);
+	return bad(l, "\"%.80s\": expected connect, listen, call or offer", w);
 }
 
 /* "*", or what ends in ".*": the length of the prefix, the last dot included.
@@ -179,8 +181,41 @@ static bool parse_method(struct line *l, struct policy_rule *r, const char *w)
 	return true;
 }
 
+bool policy_method_valid(const char *name)
+{
+	return is_method(name, strlen(name));
+}
+
+static bool is_ours(const char *interface)
+{
+	return !strncmp(interface, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) ||
+	       !strcmp(interface, VARLINK_SERVICE);
+}
+
+/* It becomes a channel, which is one interface. */
+static bool parse_interface(struct line *l, struct policy_rule *r,
+			    const char *w)
+{
+	size_t len = strlen(w);
+
+	if (!vmc_name_valid(w, len) || !strchr(w, '.'))
+		return bad(l,
+			   "\"%.80s\": expected an interface of the service, "
+			   "such as io.systemd.Hostname, of at most %d bytes",
+			   w, VMC_NAME_MAX);
+	if (is_ours(w))
+		return bad(l,
+			   "\"%.80s\" is vmchannel's own; offer another "
+			   "interface",
+			   w);
+	set_subject(r, w, len);
+	return true;
+}
+
 static bool parse_subject(struct line *l, struct policy_rule *r, const char *w)
 {
+	if (r->op == POLICY_OFFER)
+		return parse_interface(l, r, w);
 	return r->op == POLICY_CALL ? parse_method(l, r, w)
 				    : parse_channel(l, r, w);
 }
@@ -253,8 +288,22 @@ static bool parse_principal(struct line *l, struct policy_rule *r,
 	return true;
 }
 
+static bool parse_path(struct line *l, struct policy_rule *r, const char *w)
+{
+	if (w[0] != '/' || strlen(w) > POLICY_PATH_MAX)
+		return bad(l,
+			   "\"%.40s\": expected the absolute path of a unix "
+			   "socket, of at most %d bytes",
+			   w, POLICY_PATH_MAX);
+	r->allow = true;
+	r->path = strdup(w);
+	return r->path ? true : bad(l, "out of memory");
+}
+
 static bool parse_verdict(struct line *l, struct policy_rule *r, const char *w)
 {
+	if (r->op == POLICY_OFFER)
+		return parse_path(l, r, w);
 	if (!strcmp(w, "allow"))
 		r->allow = true;
 	else if (!strcmp(w, "deny"))
@@ -270,9 +319,9 @@ static bool parse_weight(struct line *l, struct policy_rule *r, const char *v)
 
 	if (r->weight)
 		return bad(l, "weight is given twice");
-	if (!r->allow || r->op == POLICY_CALL)
-		return bad(l, "weight means nothing with deny or call; remove "
-			      "it");
+	if (!r->allow || r->op == POLICY_CALL || r->op == POLICY_OFFER)
+		return bad(l, "weight means nothing with deny, call or offer; "
+			      "remove it");
 	if (!parse_number(v, POLICY_WEIGHT_MAX, &n) || n == 0)
 		return bad(l, "\"weight=%.40s\": expected 1..%u", v,
 			   POLICY_WEIGHT_MAX);
@@ -328,6 +377,12 @@ static bool parse_words(struct line *l, struct policy_rule *r)
 	return true;
 }
 
+void policy_rule_done(struct policy_rule *r)
+{
+	free(r->path);
+	free(r->origin);
+}
+
 enum policy_line policy_rule_parse(struct policy_rule *ret, const char *line,
 				   size_t len, policy_group_fn *group,
 				   char *ret_why, size_t why_size)
@@ -341,7 +396,7 @@ enum policy_line policy_rule_parse(struct policy_rule *ret, const char *line,
 	if (l.n == 0)
 		return POLICY_LINE_EMPTY;
 	if (!parse_words(&l, &r)) {
-		free(r.origin);
+		policy_rule_done(&r);
 		return POLICY_LINE_BAD;
 	}
 	*ret = r;
@@ -379,7 +434,10 @@ int policy_rule_print(const struct policy_rule *r, char *buf, size_t size)
 		snprintf(weight, sizeof(weight), " weight=%u", r->weight);
 	return snprintf(buf, size, "%s %s%s %s %s%s origin=%s\n",
 			op_names[r->op], r->subject, r->prefix ? "*" : "", who,
-			r->allow ? "allow" : "deny", weight, r->origin);
+			r->path    ? r->path
+			: r->allow ? "allow"
+				   : "deny",
+			weight, r->origin);
 }
 
 static bool channel_matches(const struct policy_rule *r, const char *channel)
@@ -400,6 +458,20 @@ static bool method_matches(const struct policy_rule *r,
 	if (r->prefix)
 		return !strncmp(r->subject, q->subject, strlen(r->subject));
 	return !strcmp(r->subject, q->subject);
+}
+
+/* An offer speaks of who is offered it, of calls of its methods, and of the
+ * name, which it keeps for the process that serves it. */
+static bool offer_matches(const struct policy_rule *r,
+			  const struct policy_question *q)
+{
+	const char *dot = strrchr(q->subject, '.');
+	size_t len = strlen(r->subject);
+
+	if (q->op == POLICY_CALL)
+		return dot && (size_t)(dot - q->subject) == len &&
+		       !strncmp(r->subject, q->subject, len);
+	return q->op != POLICY_CONNECT && !strcmp(r->subject, q->subject);
 }
 
 static bool subject_matches(const struct policy_rule *r,
@@ -448,6 +520,19 @@ bool policy_rule_matches(const struct policy_rule *r,
 			 const struct policy_question *q,
 			 enum vmc_principal_kind this_side)
 {
+	bool is_name = q->op == POLICY_LISTEN;
+
+	if (r->op == POLICY_OFFER)
+		return offer_matches(r, q) &&
+		       (is_name || principal_matches(r, q->who, this_side));
 	return r->op == q->op && subject_matches(r, q) &&
 	       principal_matches(r, q->who, this_side);
+}
+
+bool policy_rule_allows(const struct policy_rule *r,
+			const struct policy_question *q)
+{
+	bool is_name = r->op == POLICY_OFFER && q->op == POLICY_LISTEN;
+
+	return r->allow && (!is_name || q->who->uid == 0);
 }

@@ -27,6 +27,7 @@ struct policy_rule {
 	unsigned int weight;
 	/* A channel; of POLICY_CALL a method, or "@" and a class. */
 	char subject[POLICY_SUBJECT_MAX + 1];
+	char *path;   /* of POLICY_OFFER, owned; else NULL */
 	char *origin; /* "FILE:LINE", owned */
 };
 
@@ -37,10 +38,13 @@ enum policy_line {
 	POLICY_LINE_BAD,
 };
 
+/* policy_rule_done() - free what a rule owns */
+void policy_rule_done(struct policy_rule *r);
+
 /**
  * policy_rule_parse() - read one line
- * @ret:     written only for POLICY_LINE_RULE; origin is owned by the caller
- *           and is NULL unless the line has an origin option
+ * @ret:     written only for POLICY_LINE_RULE, and then the caller's;
+ *           origin is NULL unless the line has an origin option
  * @line:    untrusted, not terminated
  * @group:   may be NULL: then groups are numbers only
  * @ret_why: what is wrong and what to do, for POLICY_LINE_BAD
@@ -65,5 +69,8 @@ struct policy_question {
 bool policy_rule_matches(const struct policy_rule *r,
 			 const struct policy_question *q,
 			 enum vmc_principal_kind this_side);
+/* policy_rule_allows() - what it says, if it does */
+bool policy_rule_allows(const struct policy_rule *r,
+			const struct policy_question *q);
 
 #endif /* BROKER_POLICY_RULE_H */

@@ -92,6 +92,8 @@ static bool passwd_line(char **f, void *data)
 	snprintf(s->ids->name, sizeof(s->ids->name), "%s", f[0]);
 	if (f[5][0] == '/' && strlen(f[5]) < sizeof(s->ids->home))
 		snprintf(s->ids->home, sizeof(s->ids->home), "%s", f[5]);
+	if (f[6][0] == '/' && strlen(f[6]) < sizeof(s->ids->shell))
+		snprintf(s->ids->shell, sizeof(s->ids->shell), "%s", f[6]);
 	return true;
 }
 
@@ -123,7 +125,7 @@ static bool member_line(char **f, void *data)
 int user_resolve_in(struct user_ids *ret, const char *user, const char *passwd,
 		    const char *group)
 {
-	struct user_ids ids = {.home = "/"};
+	struct user_ids ids = {.home = "/", .shell = "/bin/sh"};
 	uint32_t number = 0;
 	struct user_search s = {
 		.user = user,

@@ -26,6 +26,7 @@ struct user_ids {
 	size_t n_groups;
 	char name[USER_NAME_MAX + 1];
 	char home[USER_HOME_MAX];
+	char shell[USER_HOME_MAX]; /* a longer one, or none: "/bin/sh" */
 };
 
 /**

@@ -31,6 +31,11 @@ struct op_call; /* one call, until its last reply or its cancel function */
 #define OP_BLOCKING                                                         \
 	0x1u /* run() is called in a child of its own, which may block: the \
 	      * same functions reply; nothing else of the process is there */
+/* With OP_BLOCKING, one of them, of a method with "upgrade": op_upgrade() gives
+ * the stream to that child, which is no call any more then and goes on until it
+ * ends by itself. Told to end, it gets SIGTERM, not SIGKILL. */
+#define OP_COMMAND  0x2u
+#define OP_TRANSFER 0x4u
 
 /* A call that is not over then is answered TimedOut. */
 #define OP_DEADLINE_MS 30000u
@@ -51,6 +56,8 @@ struct op_row {
 	unsigned int flags;
 	unsigned int deadline_ms; /* 0: OP_DEADLINE_MS */
 	op_missing_fn *missing;   /* NULL: it works everywhere */
+	/* OP_COMMAND: its child has ended, whatever became of it; or NULL */
+	void (*ended)(void);
 };
 
 struct op_interface {
@@ -107,6 +114,7 @@ void op_not_supported(struct op_call *call, const char *detail);
  *
  * Return: the stream's descriptor, non-blocking, the caller's from now on, or
  * -1 (it has gone, or there is no memory): the call is over either way.
+ * In a blocking child, which may go on, the same.
  */
 int op_upgrade(struct op_call *call, json_t *parameters, char **ret_rest,
 	       size_t *ret_len);

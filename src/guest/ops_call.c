@@ -320,6 +320,8 @@ int op_upgrade(struct op_call *call, json_t *parameters, char **ret_rest,
 		put_failed(call, "", "the answer could not be made");
 		return -1;
 	}
+	if (!c)
+		return ops_child_upgrade(call, text, len, ret_rest, ret_len);
 	request_ended(call, text, len);
 	ops_conn_put(c, text, len);
 	fd = ops_conn_release(c, ret_rest, ret_len);

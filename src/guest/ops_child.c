@@ -5,6 +5,9 @@
  * The child is a copy of this process that keeps one pipe: what the row replies
  * goes there as varlink messages and from here to the caller. Nothing of it can
  * hold up the loop; one that hangs in the kernel is left to its signal.
+ *
+ * One that serves a stream is given it back through the same socket, once the
+ * reply is on its way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +26,16 @@
 /* stdin, stdout and stderr stay; the pipe is the next one. */
 #define CHILD_PIPE 3
 
+static const struct {
+	const char *limit;
+	unsigned int max;
+	int give_up; /* the signal that ends it */
+} kinds[OPS_CHILD_KINDS] = {
+	[OPS_CHILD_BLOCKING] = {"blocking-calls", OPS_BLOCKING_MAX, SIGKILL},
+	[OPS_CHILD_COMMAND] = {"commands", OPS_COMMANDS_MAX, SIGTERM},
+	[OPS_CHILD_TRANSFER] = {"transfers", OPS_TRANSFERS_MAX, SIGTERM},
+};
+
 struct ops_watched {
 	LIST_ENTRY(ops_watched) link;
 	pid_t pid;
@@ -31,7 +45,9 @@ struct ops_watched {
 
 struct op_child {
 	struct ops *o;
-	struct op_call *call; /* NULL: given up */
+	struct op_call *call; /* NULL: given up, or over */
+	const struct op_row *row;
+	enum ops_child_kind kind;
 	pid_t pid;
 	int fd;
 	uv_poll_t poll;
@@ -94,12 +110,14 @@ static void close_others(void)
 		close(fd);
 }
 
-static void become_child(int fd)
+static void become_child(int fd, pid_t parent)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
 	dup2(fd, CHILD_PIPE);
 	close_others();
 	for (int i = 1; i < NSIG; i++)
@@ -109,11 +127,11 @@ static void become_child(int fd)
 }
 
 __attribute__((noreturn)) static void child_main(const struct op_call *parents,
-						 int fd)
+						 int fd, pid_t parent)
 {
 	struct op_call call = *parents;
 
-	become_child(fd);
+	become_child(fd, parent);
 	call.conn = NULL;
 	call.child = NULL;
 	call.pipe = CHILD_PIPE;
@@ -145,13 +163,79 @@ void ops_child_say(struct op_call *call, char *text, size_t len, bool last)
 		_exit(EXIT_SUCCESS);
 }
 
+/* The stream, with the number of bytes that came behind the call. Return: -1:
+ * there is none. */
+static int receive_stream(int sock, size_t *ret_len)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	size_t len = 0;
+	struct iovec iov = {.iov_base = &len, .iov_len = sizeof(len)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n;
+	int fd;
+
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(len) ||
+	    control.head.cmsg_len < CMSG_LEN(sizeof(fd)) ||
+	    control.head.cmsg_type != SCM_RIGHTS)
+		return -1;
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	*ret_len = len;
+	return fd;
+}
+
+static bool read_all(int fd, char *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+int ops_child_upgrade(struct op_call *call, char *text, size_t len,
+		      char **ret_rest, size_t *ret_len)
+{
+	char *rest = NULL;
+	size_t n = 0;
+	int fd = -1;
+
+	if (write_all(call->pipe, text, len))
+		fd = receive_stream(call->pipe, &n);
+	free(text);
+	if (fd >= 0)
+		rest = malloc(n + 1);
+	if (!rest || !read_all(call->pipe, rest, n)) {
+		free(rest);
+		return -1; /* and the child ends, with what it has */
+	}
+	close(call->pipe);
+	*ret_rest = rest;
+	*ret_len = n;
+	return fd;
+}
+
 /* ---- in the parent ------------------------------------------------------- */
 
 static void unuse(struct op_child *child)
 {
 	if (--child->uses > 0)
 		return;
-	child->o->n_blocking--;
+	child->o->n_children[child->kind]--;
 	varlink_buf_done(&child->in);
 	free(child);
 }
@@ -176,7 +260,7 @@ void ops_child_give_up(struct op_child *child)
 	child->call->child = NULL;
 	child->call = NULL;
 	if (child->pid > 0)
-		kill(child->pid, SIGKILL);
+		kill(child->pid, kinds[child->kind].give_up);
 	close_pipe(child);
 }
 
@@ -188,7 +272,52 @@ static void on_ended(struct ops *o, pid_t pid, int status, void *data)
 	(void)pid;
 	(void)status;
 	child->pid = 0;
+	if (child->row->ended)
+		child->row->ended();
 	unuse(child);
+}
+
+/* What does not fit a socket that is empty leaves the child without a stream;
+ * nothing came behind a call that would not. */
+static void send_stream(int sock, int fd, char *rest, size_t len)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = &len, .iov_len = sizeof(len)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
+	    (len > 0 && send(sock, rest, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0))
+		log_warning("ev=stream-not-given error=\"%s\"",
+			    strerror(errno));
+}
+
+/* The call is over; what serves its stream is not. */
+static void hand_over(struct op_child *child, json_t *parameters)
+{
+	struct op_call *call = child->call;
+	char *rest = NULL;
+	size_t len = 0;
+	int fd;
+
+	call->child = NULL;
+	child->call = NULL;
+	fd = op_upgrade(call, parameters, &rest, &len);
+	if (fd >= 0) {
+		send_stream(child->fd, fd, rest, len);
+		close(fd);
+	}
+	free(rest);
+	close_pipe(child);
 }
 
 /* Its replies are checked here again: it may have been made to say anything. */
@@ -201,6 +330,8 @@ static void pass_on(struct op_child *child, const struct varlink_msg *m)
 		op_error(call, m->error, m->parameters);
 	else if (m->continues)
 		op_reply_part(call, m->parameters);
+	else if (call->method->upgrade)
+		hand_over(child, m->parameters);
 	else
 		op_reply(call, m->parameters);
 }
@@ -243,13 +374,16 @@ static void on_pipe(uv_poll_t *h, int status, int events)
 
 static int start(struct op_child *child, struct op_call *call)
 {
+	pid_t self = getpid();
 	int fds[2];
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	child->pid = fork();
+	/* Without the handlers of the loop, which would make itself new
+	 * descriptors in the place of ours. */
+	child->pid = _Fork();
 	if (child->pid == 0)
-		child_main(call, fds[1]);
+		child_main(call, fds[1], self);
 	close(fds[1]);
 	if (child->pid < 0) {
 		close(fds[0]);
@@ -271,22 +405,35 @@ static int watch(struct op_child *child)
 	return 0;
 }
 
+static enum ops_child_kind kind_of(const struct op_row *row)
+{
+	if (row->flags & OP_COMMAND)
+		return OPS_CHILD_COMMAND;
+	return row->flags & OP_TRANSFER ? OPS_CHILD_TRANSFER
+					: OPS_CHILD_BLOCKING;
+}
+
 void ops_child_run(struct op_call *call)
 {
+	enum ops_child_kind kind = kind_of(call->row);
 	struct ops *o = call->o;
 	struct op_child *child;
 	int r;
 
-	if (o->n_blocking >= OPS_BLOCKING_MAX) {
+	if (o->n_children[kind] >= kinds[kind].max) {
 		op_error(call, OP_COMMON "LimitReached",
-			 json_pack("{s:s,s:i}", "limit", "blocking-calls",
-				   "value", OPS_BLOCKING_MAX));
+			 json_pack("{s:s,s:I}", "limit", kinds[kind].limit,
+				   "value", (json_int_t)kinds[kind].max));
 		return;
 	}
 	child = calloc(1, sizeof(*child));
 	r = child ? 0 : -ENOMEM;
 	if (r == 0) {
-		*child = (struct op_child){.o = o, .call = call, .fd = -1};
+		*child = (struct op_child){.o = o,
+					   .call = call,
+					   .row = call->row,
+					   .kind = kind,
+					   .fd = -1};
 		varlink_buf_init(&child->in);
 		r = start(child, call);
 	}
@@ -302,6 +449,6 @@ void ops_child_run(struct op_call *call)
 		return;
 	}
 	child->uses = 2;
-	o->n_blocking++;
+	o->n_children[kind]++;
 	call->child = child;
 }

@@ -8,6 +8,7 @@
  *	ops_child.c    blocking calls, and children in general
  *	ops_events.c   the ring of events and its file
  *	ops_request.c  control operations are done once
+ *	ops_offer.h    services that policy offers
  */
 #ifndef GUEST_OPS_INTERNAL_H
 #define GUEST_OPS_INTERNAL_H
@@ -27,6 +28,9 @@
 #define OPS_SUBSCRIBERS_MAX 64
 /* Blocking calls at once; one that hangs in the kernel cannot be killed. */
 #define OPS_BLOCKING_MAX 32
+/* Commands and transfers at once: with OPS_CONNS_MAX less than the session. */
+#define OPS_COMMANDS_MAX  32
+#define OPS_TRANSFERS_MAX 16
 /* Replies in parts to a reader that is slow; then the stream is closed. */
 #define OPS_OUT_MAX (1024u * 1024u)
 /* A stream that brings no call is closed. */
@@ -82,6 +86,14 @@ struct ops_channel {
 	uv_poll_t poll;
 };
 
+/* What children are counted as: what blocks, and what serves a stream. */
+enum ops_child_kind {
+	OPS_CHILD_BLOCKING,
+	OPS_CHILD_COMMAND,
+	OPS_CHILD_TRANSFER,
+	OPS_CHILD_KINDS
+};
+
 struct ops {
 	uv_loop_t loop;
 	const struct options *opt;
@@ -90,12 +102,14 @@ struct ops {
 	size_t n_channels;
 	uv_signal_t signals[4];
 	LIST_HEAD(, op_conn) conns;
-	unsigned int n_conns, n_subscribers, n_blocking;
+	unsigned int n_conns, n_subscribers;
+	unsigned int n_children[OPS_CHILD_KINDS];
 	bool paused; /* no new streams are taken */
 	bool stopping;
 	int status; /* exit status */
 	struct ops_events *events;
 	struct ops_requests *requests;
+	struct ops_offers *offers;
 	struct ops_bus *bus;     /* NULL: nobody wanted it yet */
 	struct ops_bus *monitor; /* the same; ops_bus_eavesdrop() */
 	LIST_HEAD(, ops_watched) watched;
@@ -137,6 +151,8 @@ bool op_call_allowed(const struct ops *o, const struct vmc_caller *who,
 
 /* ops_resume() - a stream has ended: new ones may be taken */
 void ops_resume(struct ops *o);
+/* ops_broker_gone() - so the agent ends, or ended: end, too */
+void ops_broker_gone(struct ops *o);
 
 /* ---- ops_child.c */
 
@@ -146,6 +162,10 @@ void ops_child_run(struct op_call *call);
 void ops_child_give_up(struct op_child *child);
 /* ops_child_say() - in the child: a reply to the parent */
 void ops_child_say(struct op_call *call, char *text, size_t len, bool last);
+/* ops_child_upgrade() - in the child: reply, and be given the stream. @text is
+ * consumed. Return: as op_upgrade(). */
+int ops_child_upgrade(struct op_call *call, char *text, size_t len,
+		      char **ret_rest, size_t *ret_len);
 /* ops_children_reap() - SIGCHLD */
 void ops_children_reap(struct ops *o);
 

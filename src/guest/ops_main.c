@@ -20,6 +20,7 @@
 #include "broker/log.h"
 #include "guest/ops_bus.h"
 #include "guest/ops_internal.h"
+#include "guest/ops_offer.h"
 #include "guest/settings.h"
 
 #define VM "host"
@@ -61,6 +62,7 @@ static void stop(struct ops *o, int status)
 		close_handle(&o->channels[i].poll);
 		vmc_listener_free(o->channels[i].listener);
 	}
+	ops_offers_stop(o);
 	for (c = LIST_FIRST(&o->conns); c; c = next) {
 		next = LIST_NEXT(c, link);
 		ops_conn_close(c);
@@ -68,6 +70,12 @@ static void stop(struct ops *o, int status)
 	ops_bus_stop(o);
 	for (size_t i = 0; i < sizeof(o->signals) / sizeof(o->signals[0]); i++)
 		close_handle(&o->signals[i]);
+}
+
+void ops_broker_gone(struct ops *o)
+{
+	log_info("ev=broker-gone");
+	stop(o, EXIT_FAILURE);
 }
 
 /* ---- channels ------------------------------------------------------------ */
@@ -84,6 +92,7 @@ static void pause_channels(struct ops *o)
 
 void ops_resume(struct ops *o)
 {
+	ops_offers_resume(o);
 	if (!o->paused || o->stopping)
 		return;
 	o->paused = false;
@@ -107,10 +116,8 @@ static bool take_stream(struct ops_channel *ch)
 	fd = vmc_accept(ch->listener, &caller, 0);
 	if (fd >= 0)
 		return ops_conn_new(o, ch->iface, fd, &caller) == 0;
-	if (fd == -ECONNRESET) {
-		log_info("ev=broker-gone"); /* so the agent ends, or ended */
-		stop(o, EXIT_FAILURE);
-	}
+	if (fd == -ECONNRESET)
+		ops_broker_gone(o);
 	return false;
 }
 
@@ -180,6 +187,13 @@ static int load_policy(struct ops *o)
 	return 0;
 }
 
+static void reload(struct ops *o)
+{
+	/* Else the old one stays; it was logged. */
+	if (load_policy(o) == 0 && !o->stopping)
+		ops_offers_update(o);
+}
+
 static void on_signal(uv_signal_t *h, int number)
 {
 	struct ops *o = h->data;
@@ -187,7 +201,7 @@ static void on_signal(uv_signal_t *h, int number)
 	if (number == SIGCHLD)
 		ops_children_reap(o);
 	else if (number == SIGHUP)
-		(void)load_policy(o); /* the old one stays; it was logged */
+		reload(o);
 	else
 		stop(o, EXIT_SUCCESS);
 }
@@ -229,6 +243,8 @@ static int start(struct ops *o)
 		r = open_events(o);
 	if (r == 0)
 		r = ops_requests_new(&o->requests);
+	if (r == 0)
+		r = ops_offers_new(o);
 	if (r < 0)
 		return r;
 	watch_signals(o);
@@ -239,6 +255,8 @@ static int start(struct ops *o)
 	r = announce_all(o);
 	if (r < 0)
 		stop(o, EXIT_FAILURE);
+	else
+		ops_offers_update(o);
 	return 0;
 }
 
@@ -261,6 +279,7 @@ int ops_main(const struct options *opt)
 	ops_bus_free(&o);
 	ops_events_free(o.events);
 	ops_requests_free(o.requests);
+	ops_offers_free(&o);
 	policy_free(o.policy);
 	free(o.channels);
 	return o.status;

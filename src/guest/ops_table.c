@@ -12,7 +12,6 @@
 #define NO_ROWS(id, interface) \
 	static const struct op_interface id = {.name = (interface)}
 
-NO_ROWS(op_exec, "org.vmchannel.Exec");
 NO_ROWS(op_file, "org.vmchannel.File");
 
 const struct op_interface *const op_interfaces[] = {

@@ -6,6 +6,7 @@
 #include "guest/ops.h"
 
 extern const struct op_interface op_agent;
+extern const struct op_interface op_exec;
 extern const struct op_interface op_power;
 extern const struct op_interface op_session;
 extern const struct op_interface op_network;

@@ -16,12 +16,13 @@ static bool group_of(const char *name, gid_t *ret)
 	return name[0] != 'x';
 }
 
-static struct policy *parse(const char *text, size_t len)
+static struct policy *parse(enum vmc_principal_kind side, const char *text,
+			    size_t len)
 {
 	char err[256] = "";
 	struct policy *p;
 
-	FUZZ_CHECK(policy_new(&p, VMC_PRINCIPAL_HOST) == 0);
+	FUZZ_CHECK(policy_new(&p, side) == 0);
 	if (policy_add_text(p, "fuzz", text, len, group_of, err, sizeof(err))) {
 		FUZZ_CHECK(err[0] && strlen(err) < sizeof(err));
 		FUZZ_CHECK(!strchr(err, '\n'));
@@ -66,23 +67,62 @@ static void compare_all(const struct policy *a, const struct policy *b)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static const char *offer_of(const struct policy *p, const char *interface,
+			    const struct policy_caller *who)
 {
-	char *text = (char *)fuzz_copy(data, size), *again;
-	struct policy *a = parse(text, size), *b;
+	const char *path = policy_offer(p, interface, who);
+
+	FUZZ_CHECK(!path ||
+		   (path[0] == '/' && strlen(path) <= POLICY_PATH_MAX));
+	return path ? path : "";
+}
+
+static void compare_offers(const struct policy *a, const struct policy *b)
+{
+	const struct policy_caller host = {.owner = true};
+	const char *name, *again;
+	size_t i = 0, j = 0;
+
+	do {
+		name = policy_offer_next(a, &i);
+		again = policy_offer_next(b, &j);
+		FUZZ_CHECK(!name == !again);
+		if (!name)
+			return;
+		FUZZ_CHECK(strcmp(name, again) == 0);
+		FUZZ_CHECK(strncmp(name, "org.vmchannel.", 14) != 0);
+		FUZZ_CHECK(strcmp(offer_of(a, name, &host),
+				  offer_of(b, name, &host)) == 0);
+	} while (true);
+}
+
+static void try_side(enum vmc_principal_kind side, const char *text,
+		     size_t size)
+{
+	struct policy *a = parse(side, text, size), *b;
+	char *again;
 	size_t len;
 
-	free(text);
 	if (!a)
-		return 0;
+		return;
 	again = policy_text(a, &len);
 	FUZZ_CHECK(again);
-	b = parse(again, len);
+	b = parse(side, again, len);
 	FUZZ_CHECK(b);
 	free(again);
 	FUZZ_CHECK(policy_seal(a) == 0 && policy_seal(b) == 0);
 	compare_all(a, b);
+	compare_offers(a, b);
 	policy_free(a);
 	policy_free(b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = (char *)fuzz_copy(data, size);
+
+	try_side(VMC_PRINCIPAL_HOST, text, size);
+	try_side(VMC_PRINCIPAL_GUEST, text, size);
+	free(text);
 	return 0;
 }

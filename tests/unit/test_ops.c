@@ -226,7 +226,7 @@ static int teardown(void **state)
 		ops_conn_close(c);
 	}
 	/* Children are all reaped, and their pipes closed. */
-	while (ops.n_blocking > 0)
+	while (ops.n_children[OPS_CHILD_BLOCKING] > 0)
 		uv_run(&ops.loop, UV_RUN_ONCE);
 	uv_close((uv_handle_t *)&ops.signals[0], NULL);
 	uv_run(&ops.loop, UV_RUN_DEFAULT);
@@ -361,7 +361,7 @@ static void too_many_blocking_calls(void **state)
 	int fds[OPS_BLOCKING_MAX];
 
 	call_text(text, sizeof(text), SYSTEM "GetLoad", "{}");
-	ops.n_blocking = OPS_BLOCKING_MAX - 2;
+	ops.n_children[OPS_CHILD_BLOCKING] = OPS_BLOCKING_MAX - 2;
 	for (int i = 0; i < 3; i++) {
 		fds[i] = dial(&sys);
 		say(fds[i], text);
@@ -377,7 +377,7 @@ static void too_many_blocking_calls(void **state)
 		json_decref(v);
 		close(fds[i]);
 	}
-	ops.n_blocking -= OPS_BLOCKING_MAX - 2;
+	ops.n_children[OPS_CHILD_BLOCKING] -= OPS_BLOCKING_MAX - 2;
 }
 
 static void wrong_replies_do_not_leave(void **state)

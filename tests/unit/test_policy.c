@@ -238,6 +238,10 @@ static void test_default_deny(void **state)
 	"expected INTERFACE.METHOD, INTERFACE.*, @read, @control, " \
 	"@full or \"*\""
 
+#define OFFER_SUBJECTS                                   \
+	"expected an interface of the service, such as " \
+	"io.systemd.Hostname, of at most 64 bytes"
+
 static void test_errors(void **state)
 {
 	static const struct {
@@ -245,9 +249,9 @@ static void test_errors(void **state)
 	} rows[] = {
 		{"connect a host",
 		 "expected \"connect|listen|call SUBJECT PRINCIPAL "
-		 "allow|deny\""},
+		 "allow|deny\" or \"offer INTERFACE PRINCIPAL SOCKET\""},
 		{"dial a host allow",
-		 "\"dial\": expected connect, listen or call"},
+		 "\"dial\": expected connect, listen, call or offer"},
 		{"connect .a host allow",
 		 "\".a\": expected a channel name, a prefix ending in \".*\", "
 		 "or \"*\""},
@@ -285,11 +289,11 @@ static void test_errors(void **state)
 		 "\"weight=17\": expected 1..16"},
 		{"connect a host allow weight=", "\"weight=\": expected 1..16"},
 		{"connect a host deny weight=2",
-		 "weight means nothing with deny or call; remove it"},
+		 "weight means nothing with deny, call or offer; remove it"},
 		{"call @read host allow",
-		 "call rules are the guest's; put the line into its policy.d"},
+		 "call lines are the guest's; put it into its policy.d"},
 		{"call @read host allow weight=2",
-		 "weight means nothing with deny or call; remove it"},
+		 "weight means nothing with deny, call or offer; remove it"},
 		{"connect a host allow weight=2 weight=3",
 		 "weight is given twice"},
 		{"connect a host allow colour=2",
@@ -315,6 +319,31 @@ static void test_errors(void **state)
 		{"call a.B_ host allow", "\"a.B_\": " CALL_SUBJECTS},
 		{"call .* host allow", "\".*\": " CALL_SUBJECTS},
 		{"call a host allow", "\"a\": " CALL_SUBJECTS},
+		{"offer a.b host /s",
+		 "offer lines are the guest's; put it into its policy.d"},
+		{"offer a.b host s",
+		 "\"s\": expected the absolute path of a unix socket, of at "
+		 "most 107 bytes"},
+		{"offer a.b host allow",
+		 "\"allow\": expected the absolute path of a unix socket, of "
+		 "at most 107 bytes"},
+		{"offer a host /s", "\"a\": " OFFER_SUBJECTS},
+		{"offer a.* host /s", "\"a.*\": " OFFER_SUBJECTS},
+		{"offer * host /s", "\"*\": " OFFER_SUBJECTS},
+		{"offer a..b host /s", "\"a..b\": " OFFER_SUBJECTS},
+		{"offer org.vmchannel.Exec host /s",
+		 "\"org.vmchannel.Exec\" is vmchannel's own; offer another "
+		 "interface"},
+		{"offer org.varlink.service host /s",
+		 "\"org.varlink.service\" is vmchannel's own; offer another "
+		 "interface"},
+		{"offer a.b root /s",
+		 "\"root\": expected host, guest:UID, guest:*, group:NAME or "
+		 "*"},
+		{"offer a.b host /s weight=2",
+		 "weight means nothing with deny, call or offer; remove it"},
+		{"offer a.b host /s origin=a origin=b",
+		 "origin is given twice"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -387,6 +416,87 @@ static void test_calls_builtin(void **state)
 	expect_call(p, "a.B", "full", &owner, false, "built-in:10");
 	expect_call(p, "a.B", "read", &groot, false, "built-in:10");
 	policy_free(p);
+}
+
+static void test_offers(void **state)
+{
+	struct policy *p = make(GUEST, "call io.a.Close host deny\n"
+				       "offer io.a host /run/a\n"
+				       "offer io.b guest:0 /run/b0\n"
+				       "offer io.a * /run/other\n"
+				       "offer io.b host /run/b\n"
+				       "call io.b.X host deny\n"
+				       "listen io.b * allow\n"
+				       "connect io.a host deny\n");
+	size_t pos = 0;
+
+	policy_seal(p);
+	/* What no earlier line decided, and nothing of another interface. */
+	expect_call(p, "io.a.Close", "full", &owner, false, "f:1");
+	expect_call(p, "io.a.Open", "full", &owner, true, "f:2");
+	expect_call(p, "io.b.X", "full", &owner, true, "f:5");
+	expect_call(p, "io.b.X", "full", &groot, true, "f:3");
+	expect_call(p, "io.b.X", "full", &guser, false, "built-in:10");
+	expect_call(p, "io.a.b.X", "full", &owner, false, "built-in:10");
+	expect_call(p, "io.X", "full", &owner, false, "built-in:10");
+	expect_call(p, "io.a", "full", &owner, false, "built-in:10");
+	/* The first line that speaks of the caller has the socket. */
+	assert_string_equal(policy_offer(p, "io.a", &owner), "/run/a");
+	assert_string_equal(policy_offer(p, "io.a", &guser), "/run/other");
+	assert_string_equal(policy_offer(p, "io.b", &owner), "/run/b");
+	assert_null(policy_offer(p, "io.b", &guser));
+	assert_null(policy_offer(p, "io.c", &owner));
+	/* The name is kept for root; who may connect is another matter. */
+	expect(p, POLICY_LISTEN, "io.a", &groot, true, "f:2");
+	expect(p, POLICY_LISTEN, "io.a", &guser, false, "f:2");
+	expect(p, POLICY_LISTEN, "io.b", &guser, false, "f:3");
+	expect(p, POLICY_CONNECT, "io.a", &owner, false, "f:8");
+	expect(p, POLICY_CONNECT, "io.b", &owner, true, "built-in:4");
+	assert_string_equal(policy_offer_next(p, &pos), "io.a");
+	assert_string_equal(policy_offer_next(p, &pos), "io.b");
+	assert_null(policy_offer_next(p, &pos));
+	assert_null(policy_offer_next(p, &pos));
+	policy_free(p);
+}
+
+static void test_offer_limits(void **state)
+{
+	char text[POLICY_OFFERS_MAX * 32 + 64], err[256];
+	char path[POLICY_PATH_MAX + 2] = "/";
+	struct policy *p = make(GUEST, "");
+	size_t len = 0;
+	int n;
+
+	for (int i = 0; i < POLICY_OFFERS_MAX; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					"offer io.a%d host /s\n", i);
+	assert_int_equal(
+		policy_add_text(p, "g", text, len, NULL, err, sizeof(err)), 0);
+	assert_true(policy_add_text(p, "h", "offer io.z host /s", 18, NULL, err,
+				    sizeof(err)) < 0);
+	assert_string_equal(err, "h:1: more than 64 offer lines");
+	policy_free(p);
+
+	p = make(GUEST, "");
+	memset(path + 1, 'p', POLICY_PATH_MAX);
+	n = snprintf(text, sizeof(text), "offer io.a host %s", path);
+	assert_true(policy_add_text(p, "g", text, (size_t)n, NULL, err,
+				    sizeof(err)) < 0);
+	assert_int_equal(policy_add_text(p, "g", text, (size_t)n - 1, NULL, err,
+					 sizeof(err)),
+			 0);
+	path[POLICY_PATH_MAX] = '\0';
+	assert_string_equal(policy_offer(p, "io.a", &owner), path);
+	policy_free(p);
+}
+
+static void test_method_names(void **state)
+{
+	assert_true(policy_method_valid("io.systemd.Hostname.Describe"));
+	assert_false(policy_method_valid("io.systemd.Hostname"
+					 ".describe"));
+	assert_false(policy_method_valid("Describe"));
+	assert_false(policy_method_valid(""));
 }
 
 static void test_nul_byte(void **state)
@@ -504,6 +614,20 @@ static void test_round_trip(void **state)
 	policy_free(q);
 }
 
+static void test_round_trip_guest(void **state)
+{
+	struct policy *p = make(GUEST, "offer  io.a  guest:* /run/a # why\n"
+				       "call io.a.* * deny\n");
+	size_t len;
+	char *text = policy_text(p, &len);
+
+	assert_non_null(text);
+	assert_string_equal(text, "offer io.a guest:* /run/a origin=f:1\n"
+				  "call io.a.* * deny origin=f:2\n");
+	free(text);
+	policy_free(p);
+}
+
 /* What a file's name cannot do to the text for the worker. */
 static void test_odd_file_names(void **state)
 {
@@ -541,6 +665,10 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_calls_are_not_channels),
 		cmocka_unit_test(test_calls_builtin),
+		cmocka_unit_test(test_offers),
+		cmocka_unit_test(test_offer_limits),
+		cmocka_unit_test(test_method_names),
+		cmocka_unit_test(test_round_trip_guest),
 		cmocka_unit_test(test_nul_byte),
 		cmocka_unit_test(test_line_length),
 		cmocka_unit_test(test_name_length),
