@@ -11,7 +11,7 @@
 #include "varlink/idl.h"
 
 /* While the broker still empties the stream it does not say how it ended. */
-#define END_TRIES   20
+#define END_TRIES   10
 #define END_STEP_MS 50
 #define WHY_SIZE    160
 
