@@ -153,7 +153,7 @@ static bool stream_fits(const struct stream *st)
 		return false;
 	return st->state == STREAM_FREE ||
 	       (st->number != 0 && st->number >> 63 == 0 && st->weight <= 16 &&
-		(unsigned int)st->answer <= STREAM_ANSWER_VARLINK &&
+		(unsigned int)st->answer <= STREAM_ANSWER_CALL &&
 		st->check.n_partial <= 3 &&
 		is_text(st->name, sizeof(st->name)));
 }

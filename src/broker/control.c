@@ -41,6 +41,7 @@ static int detach(struct control_conn *c)
 
 	c->fd = -1;
 	c->produce = NULL;
+	control_forward_end(c);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -69,6 +70,11 @@ static void conn_close(struct control_conn *c)
 		shutdown(c->fd, SHUT_RDWR);
 	fd = detach(c);
 	close(fd);
+}
+
+void control_close(struct control_conn *c)
+{
+	conn_close(c);
 }
 
 int control_take_fd(struct control_conn *c)
@@ -217,8 +223,13 @@ static bool conn_step(struct control_conn *c)
 /* Replies go before more calls; what follows a call that waits, waits. */
 static int wanted_events(const struct control_conn *c)
 {
+	/* UV_PRIORITIZED stands for nothing but the end. */
+	int end = c->mode == CONTROL_FORWARDING ? UV_PRIORITIZED : 0;
+
 	if (c->out_off < c->out_len)
-		return UV_WRITABLE;
+		return UV_WRITABLE | end;
+	if (end)
+		return end;
 	if (c->eof || c->mode == CONTROL_RELOADING ||
 	    c->mode == CONTROL_UPGRADING || c->mode == CONTROL_HELD)
 		return 0;
@@ -315,6 +326,8 @@ static void on_poll(uv_poll_t *h, int status, int events)
 		conn_close(c);
 	else if (events & UV_READABLE)
 		conn_read(c);
+	else if (events & UV_PRIORITIZED && control_forward_is_gone(c))
+		conn_close(c);
 	if (c->fd >= 0)
 		control_wake(c);
 	pump_kick(b);

@@ -29,7 +29,8 @@ enum control_mode {
 	CONTROL_UPGRADING,
 	CONTROL_RESUMING, /* waits for its stream to come here */
 	CONTROL_FOLLOWING,
-	CONTROL_HELD, /* its call waits until the broker is not frozen */
+	CONTROL_FORWARDING, /* its call is asked of a channel of the peer */
+	CONTROL_HELD,       /* its call waits until the broker is not frozen */
 };
 
 struct resume_call {
@@ -53,6 +54,8 @@ enum produced {
 	PRODUCED_WAIT, /* nothing now; somebody wakes the connection */
 	PRODUCED_DONE, /* that was the last */
 };
+
+struct forward;
 
 struct control_conn {
 	struct broker *b;
@@ -80,6 +83,7 @@ struct control_conn {
 	struct follow_call follow;
 	unsigned int wrong_tokens;
 	struct varlink_msg *held;
+	struct forward *forward; /* FORWARDING */
 };
 
 /* ---- connections (control.c) ------------------------------------------ */
@@ -91,6 +95,8 @@ int control_serve_peer(struct broker *b, int fd,
 /* control_take_fd() - the connection becomes a stream: leave the descriptor
  * to the caller, forget the connection */
 int control_take_fd(struct control_conn *c);
+/* control_close() - end it; @c is gone after the present turn */
+void control_close(struct control_conn *c);
 /* control_put() - queue bytes; @text is consumed and may be NULL (no memory,
  * which ends the connection) */
 void control_put(struct control_conn *c, char *text, size_t len);
@@ -131,6 +137,8 @@ struct method {
 	method_fn *call;
 };
 
+/* control_hold() - the connection keeps its call until it can be made */
+void control_hold(struct control_conn *c, const struct varlink_msg *msg);
 /* control_dispatch() - handle one call */
 void control_dispatch(struct control_conn *c, const struct varlink_msg *msg);
 
@@ -170,8 +178,10 @@ void conn_error(struct control_conn *c, const char *error, json_t *params);
 
 char *control_id_reply_text(const struct broker *b, const struct stream *st,
 			    size_t *ret_len);
+/* control_refusal_text() - @of_call: a call was asked of the channel, so that
+ * one that is not there is an interface that is not there */
 char *control_refusal_text(const char *channel, const struct refusal *why,
-			   size_t *ret_len);
+			   bool of_call, size_t *ret_len);
 
 /* ---- JSON of the interface's types (control_json.c) -------------------- */
 
@@ -210,6 +220,14 @@ bool control_sweep_resumes(struct broker *b, uint64_t now_ms);
 method_fn method_follow;
 /* control_life.c */
 method_fn method_upgrade, method_moved;
+/* control_forward.c */
+/* control_forward() - ask the call of the peer's channel @interface */
+void control_forward(struct control_call *call, const char *interface,
+		     bool more, bool upgrade);
+/* control_forward_end() - nobody waits for the reply any more; or none did */
+void control_forward_end(struct control_conn *c);
+/* control_forward_is_gone() - has the client left, which cancels its call? */
+bool control_forward_is_gone(const struct control_conn *c);
 /* control_streams.c */
 method_fn method_stream_status, method_streams;
 /* control_monitor.c */

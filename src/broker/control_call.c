@@ -109,6 +109,17 @@ static const char *refusal_error(unsigned int reason)
 	}
 }
 
+/* Of a call in a channel's place. */
+static char *no_interface_text(const char *channel, size_t *ret_len)
+{
+	json_t *params = json_pack("{s:s}", "interface", channel);
+	char *text = varlink_reply_text(SERVICE_INTERFACE ".InterfaceNotFound",
+					params, false, ret_len);
+
+	json_decref(params);
+	return text;
+}
+
 static json_t *refusal_params(const char *channel, const struct refusal *why)
 {
 	switch (why->reason) {
@@ -139,11 +150,15 @@ void call_refused(struct control_call *call, const char *channel,
 }
 
 char *control_refusal_text(const char *channel, const struct refusal *why,
-			   size_t *ret_len)
+			   bool of_call, size_t *ret_len)
 {
-	json_t *params = refusal_params(channel, why);
 	char name[VARLINK_METHOD_MAX + 1];
+	json_t *params;
 	char *text;
+
+	if (of_call && why->reason == VMC_REASON_NO_SERVICE)
+		return no_interface_text(channel, ret_len);
+	params = refusal_params(channel, why);
 
 	full_error_name(name, sizeof(name), refusal_error(why->reason));
 	text = varlink_reply_text(name, params, false, ret_len);
@@ -247,11 +262,13 @@ static const struct method *find_method(const char *name)
 	return NULL;
 }
 
+/* Not one of ours; perhaps the other side has it. */
 static void unknown_method(struct control_call *call)
 {
 	const char *name = call->msg->method;
 	const char *dot = strrchr(name, '.');
 	size_t len = dot ? (size_t)(dot - name) : strlen(name);
+	char interface[VARLINK_METHOD_MAX + 1];
 
 	if (dot && ((len == strlen(BROKER_INTERFACE) &&
 		     strncmp(name, BROKER_INTERFACE, len) == 0) ||
@@ -261,8 +278,14 @@ static void unknown_method(struct control_call *call)
 			   json_pack("{s:s}", "method", name));
 		return;
 	}
+	snprintf(interface, sizeof(interface), "%.*s", (int)len, name);
+	if (!call->c->creds.peer) {
+		control_forward(call, interface, call->msg->more,
+				call->msg->upgrade);
+		return;
+	}
 	call_error(call, SERVICE_INTERFACE ".InterfaceNotFound",
-		   json_pack("{s:s%}", "interface", name, len));
+		   json_pack("{s:s}", "interface", interface));
 }
 
 static const char *missing(const struct control_call *call,
@@ -281,8 +304,7 @@ static const char *missing(const struct control_call *call,
 	return NULL;
 }
 
-/* The connection keeps the call until it can be made. */
-static void hold(struct control_conn *c, const struct varlink_msg *msg)
+void control_hold(struct control_conn *c, const struct varlink_msg *msg)
 {
 	c->held = malloc(sizeof(*c->held));
 	if (!c->held) {
@@ -311,7 +333,7 @@ void control_dispatch(struct control_conn *c, const struct varlink_msg *msg)
 	}
 	error = missing(&call, m);
 	if (!error && (m->flags & METHOD_MOVING) && c->b->frozen) {
-		hold(c, msg);
+		control_hold(c, msg);
 		return;
 	}
 	if (!error) {

@@ -59,6 +59,9 @@
 #define CONTROL_RESERVED 128
 /* Bytes of replies that wait for one connection; then it must read first. */
 #define CONTROL_OUT_MAX (2 * 65536)
+/* A reply of the peer that is passed on, in pieces: as of offered services in
+ * the guest. */
+#define CONTROL_REPLY_MAX (16u * 1024u * 1024u)
 
 /* Local channels: as many names as a session holds by default; those of one
  * user other than the owner; and what is kept free for the owner. */
@@ -124,6 +127,7 @@
 	X(incoming_refused, "of these refused")                                \
 	X(control_calls, "varlink calls")                                      \
 	X(control_errors, "varlink calls answered with an error")              \
+	X(control_forwarded, "of these asked of a channel of the peer")        \
 	X(control_bad, "control connections closed for bad input")             \
 	X(connect_bad, "connect connections closed for bad input")             \
 	X(limit_connect_pending, "connect connections refused: too many")      \
@@ -131,6 +135,7 @@
 	X(limit_files, "times no caller was let in: out of descriptors")       \
 	X(limit_control, "control connections refused: too many")              \
 	X(limit_control_out, "control connections closed: do not read")        \
+	X(limit_reply, "control connections closed: a reply did not end")      \
 	X(limit_channels, "channels refused: too many")                        \
 	X(limit_backlog, "streams refused: too many wait for the program")     \
 	X(limit_accept_time, "streams refused: not taken in time")             \
@@ -239,6 +244,8 @@ enum stream_state {
 enum stream_answer {
 	STREAM_ANSWER_LINE,    /* "OK id" / "ERR word text" */
 	STREAM_ANSWER_VARLINK, /* a reply of Connect */
+	STREAM_ANSWER_CALL,    /* nothing, or an error reply: a varlink call
+				  was the stream's first bytes */
 };
 
 struct stream {

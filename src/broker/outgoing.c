@@ -141,9 +141,12 @@ static bool answer_varlink(struct broker *b, const struct stream *st)
 
 void outgoing_answered(struct broker *b, struct stream *st)
 {
-	bool ok = st->answer == STREAM_ANSWER_LINE ? answer_line(b, st)
-						   : answer_varlink(b, st);
+	bool ok = true;
 
+	if (st->answer == STREAM_ANSWER_LINE)
+		ok = answer_line(b, st);
+	else if (st->answer == STREAM_ANSWER_VARLINK)
+		ok = answer_varlink(b, st);
 	if (!ok)
 		stream_reset(b, st, VMC_REASON_APP_GONE);
 	else
@@ -165,7 +168,8 @@ void outgoing_refused(struct broker *b, struct stream *st, unsigned int reason)
 		send_all(st->fd, line, (size_t)n);
 		return;
 	}
-	text = control_refusal_text(st->name, &why, &len);
+	text = control_refusal_text(st->name, &why,
+				    st->answer == STREAM_ANSWER_CALL, &len);
 	if (text)
 		send_all(st->fd, text, len);
 	free(text);

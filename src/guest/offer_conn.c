@@ -337,40 +337,37 @@ static void up_ended(struct offer_conn *c)
 }
 
 /* An upgrade was accepted: what came behind the call goes first. */
-static void begin_raw(struct offer_conn *c)
+static bool begin_raw(struct offer_conn *c)
 {
-	size_t len;
-	const char *rest = offer_proxy_rest(&c->proxy, &len);
-	char *copy = malloc(len + 1);
+	c->to_up.data = offer_proxy_take_rest(&c->proxy, &c->to_up.len);
+	c->to_up.at = 0;
+	return c->to_up.data != NULL;
+}
 
-	if (!copy) {
-		offer_conn_close(c);
-		return;
+/* Return: false: the stream ends. */
+static bool pass_reply(struct offer_conn *c)
+{
+	enum offer_phase before = c->proxy.phase;
+
+	if (!offer_proxy_replied(&c->proxy, c->to_caller.data,
+				 c->to_caller.len)) {
+		log_limited(uv_hrtime() / 1000, LOG_LEVEL_WARNING,
+			    "ev=offer-broken channel=%s socket=%s",
+			    c->proxy.interface, c->path);
+		return false;
 	}
-	memcpy(copy, rest, len);
-	c->to_up = (struct waiting){.data = copy, .len = len};
+	return c->proxy.phase != OFFER_RAW || before == OFFER_RAW ||
+	       begin_raw(c);
 }
 
 static void read_up(struct offer_conn *c)
 {
-	enum offer_phase before = c->proxy.phase;
 	ssize_t n = read_chunk(c->up->fd, &c->to_caller);
 
-	if (n == 0) {
+	if (n == 0)
 		up_ended(c);
-		return;
-	}
-	if (n < 0)
-		return;
-	if (!offer_proxy_replied(&c->proxy, c->to_caller.data, (size_t)n)) {
-		log_limited(uv_hrtime() / 1000, LOG_LEVEL_WARNING,
-			    "ev=offer-broken channel=%s socket=%s",
-			    c->proxy.interface, c->path);
+	else if (n > 0 && !pass_reply(c))
 		offer_conn_close(c);
-		return;
-	}
-	if (c->proxy.phase == OFFER_RAW && before != OFFER_RAW)
-		begin_raw(c);
 }
 
 static void read_caller(struct offer_conn *c)

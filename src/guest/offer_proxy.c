@@ -279,7 +279,13 @@ bool offer_proxy_replied(struct offer_proxy *p, const char *bytes, size_t len)
 	return true;
 }
 
-const char *offer_proxy_rest(const struct offer_proxy *p, size_t *ret_len)
+char *offer_proxy_take_rest(struct offer_proxy *p, size_t *ret_len)
 {
-	return varlink_buf_rest(&p->in, ret_len);
+	const char *rest = varlink_buf_rest(&p->in, ret_len);
+	char *copy = malloc(*ret_len + 1);
+
+	if (copy)
+		memcpy(copy, rest, *ret_len);
+	varlink_buf_done(&p->in);
+	return copy;
 }

@@ -95,7 +95,8 @@ bool offer_proxy_in_reply(const struct offer_proxy *p);
  * on; false: it breaks the protocol, end the stream. */
 bool offer_proxy_replied(struct offer_proxy *p, const char *bytes, size_t len);
 
-/* offer_proxy_rest() - RAW: what came behind the last call; borrowed */
-const char *offer_proxy_rest(const struct offer_proxy *p, size_t *ret_len);
+/* offer_proxy_take_rest() - RAW: what came behind the last call. Return:
+ * malloc()ed, also if it is nothing; NULL: no memory. */
+char *offer_proxy_take_rest(struct offer_proxy *p, size_t *ret_len);
 
 #endif /* GUEST_OFFER_PROXY_H */

@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import resource
 import select
@@ -272,6 +273,255 @@ def errors_of_calls(p):
     except vmc.Error as e:
         equal(e.name, "MethodNotFound")
     equal(c.reply()["vm"], "test")
+
+
+class Calls(vmc.Listener):
+    """A service at the other side: takes one stream at a time by hand."""
+
+    def take(self, n=1):
+        """(stream, the first n messages on it)."""
+        s, _ = self.accept()
+        s.settimeout(vmc.TIMEOUT)
+        return s, [message(s) for _ in range(n)]
+
+
+def message(sock):
+    out = b""
+    while not out.endswith(b"\0"):
+        byte = sock.recv(1)
+        if not byte:
+            raise EOFError
+        out += byte
+    return json.loads(out[:-1])
+
+
+def answer(sock, **reply):
+    sock.sendall(json.dumps(reply).encode() + b"\0")
+
+
+def fails_as(c, name, params):
+    try:
+        c.reply()
+    except vmc.Error as e:
+        equal((e.name, e.params), (name, params))
+        return
+    raise AssertionError(f"no {name}")
+
+
+@test
+def calls_of_the_other_side(p):
+    """Several interfaces on one connection, in turn."""
+    for here, there in p.sides():
+        one, two = Calls(there, "org.test.one"), Calls(there, "org.test.two")
+        wait_channel(here, "org.test.two")
+        c = vmc.Control(here)
+        for i, lis in enumerate((one, two, one)):
+            # All at once: each waits for the one before.
+            c.send(lis.channel + ".Do", {"i": i})
+            c.send("GetInfo")
+            c.send("org.varlink.service.GetInterfaceDescription",
+                   {"interface": lis.channel})
+            s, (m,) = lis.take()
+            equal(m, {"method": lis.channel + ".Do", "parameters": {"i": i}})
+            # What comes behind the reply is nobody's.
+            answer(s, parameters={"text": "x" * 300000})
+            answer(s, parameters={"text": "second"})
+            equal(len(c.reply()["text"]), 300000)
+            assert "vm" in c.reply()
+            s.close()
+            s, (m,) = lis.take()
+            equal(m["parameters"], {"interface": lis.channel})
+            answer(s, error="org.test.No", parameters={"why": "so"})
+            fails_as(c, "No", {"why": "so"})
+            s.close()
+        c.send("org.test.nobody.Do")
+        fails_as(c, "InterfaceNotFound", {"interface": "org.test.nobody"})
+        c.send("nonsense..x.Do")
+        fails_as(c, "InterfaceNotFound", {"interface": "nonsense..x"})
+        # No reply at all, and half of one.
+        c.send("org.test.one.Do")
+        one.take()[0].close()
+        fails_as(c, "Refused", {"channel": "org.test.one",
+                                "reason": "app-gone"})
+        c.send("org.test.one.Do")
+        s, _ = one.take()
+        s.sendall(b"{")
+        s.close()
+        try:
+            c.reply()
+            raise AssertionError("half a reply")
+        except (EOFError, ConnectionResetError):
+            pass
+        for x in (c, one, two):
+            x.close()
+        wait_channel(here, "org.test.two", False)
+
+
+@test
+def calls_that_become_streams(p):
+    for here, there in p.sides():
+        lis = Calls(there, "org.test.up")
+        wait_channel(here, "org.test.up")
+        for flag in ("more", "upgrade"):
+            c = vmc.Control(here)
+            c.sock.sendall(json.dumps({
+                "method": "org.test.up.Do", flag: True}).encode()
+                + b"\0raw \0")
+            s, (m,) = lis.take()
+            equal(m[flag], True)
+            equal(vmc.read_exact(s, 5), b"raw \0")
+            answer(s, parameters={"i": 1}, continues=True)
+            answer(s, parameters={"i": 2})
+            equal((c.reply()["i"], c.continues), (1, True))
+            equal((c.reply()["i"], c.continues), (2, False))
+            # Both ways, until both have finished.
+            c.sock.sendall(b"more")
+            c.sock.shutdown(socket.SHUT_WR)
+            equal(vmc.read_all(s), b"more")
+            s.sendall(b"bye")
+            s.close()
+            equal(vmc.read_all(c.sock), b"bye")
+            c.close()
+        c = vmc.Control(here)
+        c.send("org.test.nobody.Do", more=True)
+        fails_as(c, "InterfaceNotFound", {"interface": "org.test.nobody"})
+        equal(c.sock.recv(1), b"")
+        lis.close()
+        wait_channel(here, "org.test.up", False)
+
+
+@test
+def calls_are_cancelled_by_leaving(p):
+    lis = Calls(p.guest, "org.test.hung")
+    wait_channel(p.host, "org.test.hung")
+    waiting = []
+    for _ in range(3):
+        c = vmc.Control(p.host)
+        c.send("org.test.hung.Do")
+        waiting.append((c, lis.take()[0]))
+    # Half-closed, it still wants its reply.
+    c, s = waiting.pop()
+    c.sock.shutdown(socket.SHUT_WR)
+    answer(s, parameters={"late": True})
+    equal(c.reply(), {"late": True})
+    equal(c.sock.recv(1), b"")
+    s.close()
+    # One in the middle of a reply that it does not read.
+    c, s = waiting.pop()
+    done = []
+
+    def pour():
+        try:
+            while True:
+                s.sendall(b" " * 65536)
+        except OSError:
+            done.append(True)
+    t = threading.Thread(target=pour)
+    t.start()
+    equal(c.sock.recv(1), b" ")
+    # Nobody else waits for it.
+    other = vmc.Control(p.host)
+    other.send("org.test.hung.Do")
+    s2, _ = lis.take()
+    answer(s2, parameters={"ok": True})
+    equal(other.reply(), {"ok": True})
+    c.close()
+    t.join(vmc.TIMEOUT)
+    equal(done, [True])
+    c, s3 = waiting.pop()
+    c.close()
+    equal(s3.recv(1), b"")
+    for x in (s, s2, s3, other, lis):
+        x.close()
+    vmc.wait_for(lambda: not streams(p.host))
+    wait_channel(p.host, "org.test.hung", False)
+
+
+@test
+def calls_without_a_reply(p):
+    lis = Calls(p.guest, "org.test.oneway")
+    wait_channel(p.host, "org.test.oneway")
+    c = vmc.Control(p.host)
+    c.send("org.test.oneway.Do", {"i": 1}, oneway=True)
+    c.send("GetInfo")
+    s, (m,) = lis.take()
+    equal((m["oneway"], m["parameters"]), (True, {"i": 1}))
+    equal(s.recv(1), b"")
+    answer(s, parameters={"unasked": True})
+    s.close()
+    assert "vm" in c.reply()
+    # Nobody there: no word of it either.
+    c.send("org.test.nobody.Do", oneway=True)
+    equal(c.call("GetInfo")["vm"], "test")
+    c.close()
+    lis.close()
+    wait_channel(p.host, "org.test.oneway", False)
+
+
+@test
+def a_reply_must_end(p):
+    lis = Calls(p.guest, "org.test.endless")
+    wait_channel(p.host, "org.test.endless")
+    before = vmc.call(p.host, "Stats")["broker"]["limit_reply"]
+    c = vmc.Control(p.host)
+    c.send("org.test.endless.Do")
+    s, _ = lis.take()
+    got = []
+
+    def drain():
+        n = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := c.sock.recv(1 << 20):
+                n += len(piece)
+        got.append(n)
+    t = threading.Thread(target=drain)
+    t.start()
+    try:
+        for _ in range(1024):
+            s.sendall(b" " * 65536)
+        raise AssertionError("64 MiB were taken")
+    except OSError:
+        pass
+    t.join(vmc.TIMEOUT)
+    assert len(got) == 1 and got[0] <= 16 << 20, got
+    equal(vmc.call(p.host, "Stats")["broker"]["limit_reply"], before + 1)
+    for x in (s, c, lis):
+        x.close()
+    wait_channel(p.host, "org.test.endless", False)
+
+
+@test
+def interfaces_of_the_other_side(p):
+    def interfaces(directory):
+        c = vmc.Control(directory)
+        names = c.call("org.varlink.service.GetInfo")["interfaces"]
+        c.close()
+        return names
+    own = ["org.varlink.service", "org.vmchannel.Broker"]
+    equal(interfaces(p.host), own)
+    listeners = [vmc.Listener(p.guest, "org.vmchannel.Test"),
+                 vmc.Listener(p.guest, "org.vmchannel.Framed", True),
+                 vmc.Listener(p.guest, "org.test.other")]
+    wait_channel(p.host, "org.test.other")
+    equal(interfaces(p.host), own + ["org.vmchannel.Test"])
+    rules = f"{p.config}/policy.d/20-calls.conf"
+    with open(rules, "w") as f:
+        f.write("connect org.test.other host deny\n")
+    vmc.call(p.guest, "Reload")
+    c = vmc.Control(p.host)
+    c.send("org.test.other.Do")
+    fails_as(c, "Denied", {"channel": "org.test.other", "rule": "peer"})
+    # The peer has no way through us.
+    s, first = vmc.raw(p.guest, b"CONNECT org.varlink.service\n"
+                       b'{"method":"org.test.other.Do"}\0')
+    assert first.startswith("OK "), first
+    equal(message(s)["error"], "org.varlink.service.InterfaceNotFound")
+    s.close()
+    os.unlink(rules)
+    vmc.call(p.guest, "Reload")
+    for x in (c, *listeners):
+        x.close()
+    wait_channel(p.host, "org.test.other", False)
 
 
 @test

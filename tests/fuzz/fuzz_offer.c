@@ -62,7 +62,7 @@ static bool take_calls(struct offer_proxy *p)
 			check_call(text, len);
 		free(text);
 	} while (next == OFFER_FORWARD || next == OFFER_ANSWER);
-	offer_proxy_rest(p, &left);
+	varlink_buf_rest(&p->in, &left);
 	FUZZ_CHECK(left <= VARLINK_MSG_MAX);
 	return next != OFFER_BROKEN;
 }
