@@ -521,6 +521,10 @@ static bool begin_request(struct op_conn *c, struct op_call *call,
 		op_error(call, OP_COMMON "RequestRunning",
 			 json_pack("{s:s}", "request", id));
 		return false;
+	case OPS_REQUEST_INTERRUPTED:
+		op_error(call, OP_COMMON "RequestInterrupted",
+			 json_pack("{s:s}", "request", id));
+		return false;
 	case OPS_REQUEST_DONE:
 		copy = malloc(len);
 		if (copy)

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import signal
 import subprocess
 
 import operations as ops
@@ -12,6 +13,7 @@ from moves import WAYS, ways
 from vmtest import check, check_equal, test, wait_for
 
 CALLERS = 50
+DEATH_CALLERS = 20
 FREEZE = "org.vmchannel.Storage.Freeze"
 LEASE_MS = 500
 HOOK = """#!/bin/sh
@@ -114,6 +116,70 @@ def test_calls_across_moves(t):
         travel.hop(way, f"plain{i}", follow=False)
         travel.hop(way, f"follow{i}", follow=True)
     travel.finish()
+
+
+PIDS = "$(grep -lx {} /proc/[0-9]*/comm | cut -d/ -f3)"
+RESTART_AGENT = "vmchannel-agent </dev/null >>/var/log/agent.log 2>&1 &"
+
+
+def kill_worker(_t, _vm, daemon):
+    os.kill(daemon.worker(), signal.SIGKILL)
+
+
+def kill_daemon(_t, _vm, daemon):
+    daemon.proc.kill()
+    daemon.proc.wait(60)
+    daemon.start()
+
+
+def upgrade(t, vm, daemon):
+    t.cli(daemon, "upgrade", vm.name).ok(60)
+
+
+def kill_agent(_t, vm, _daemon):
+    vm.guest.run(f"kill -9 {PIDS.format('vmchannel-agent')}; {RESTART_AGENT}")
+
+
+def renew_agent(_t, vm, _daemon):
+    """As its package does: ended, and started anew."""
+    pid = vm.guest.run(f"echo {PIDS.format('vmchannel-agent')}").text().split()
+    vm.guest.run(f"kill {' '.join(pid)}")
+    wait_for("the agent's end", lambda: vm.guest.run(
+        f"kill -0 {pid[0]}", check=False).status, 60)
+    vm.guest.run(RESTART_AGENT)
+
+
+def kill_operations(_t, vm, _daemon):
+    vm.guest.run(f"kill -9 {PIDS.format('vmchannel-ops')}")
+
+
+DEATHS = (kill_worker, upgrade, kill_operations, kill_agent, renew_agent,
+          kill_operations, kill_daemon)
+
+
+@test(timeout=240)
+def test_calls_across_deaths(t):
+    """Whoever dies in the middle of calls: none hangs, none is done twice."""
+    terminal = Terminal(t.dir)
+    vm = t.vm(args=terminal.args)
+    daemon = t.daemon(vm)
+    ops.ready(t, daemon)
+    terminal.log_in(t, vm)
+    place = Fixed(daemon)
+    callers = [Caller(t, place, i, 1) for i in range(DEATH_CALLERS)]
+    watcher = Watcher(t, place)
+    start_all([*callers, watcher])
+    for death in DEATHS:
+        before = sum(len(c.results) for c in callers)
+        death(t, vm, daemon)
+        t.wait_peer(daemon, 60)
+        ops.ready(t, daemon)
+        wait_for("calls to go on", lambda: sum(
+            len(c.results) for c in callers) > before + DEATH_CALLERS, 60)
+    stop_all([*callers, watcher])
+    watcher.check()
+    check("org.vmchannel.Agent.Started" in watcher.types, "Started was told")
+    check_calls(t, terminal, callers)
 
 
 @test(timeout=1500, soak=True)
