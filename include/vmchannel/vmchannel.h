@@ -311,6 +311,9 @@ struct vmc_call;
 VMC_PUBLIC int vmc_call_start(struct vmc_call **ret, const char *vm,
 			      const char *method, const char *parameters,
 			      unsigned int flags, int timeout_ms);
+/* vmc_call_id() - of its stream, for vmc_stream_status(); "" with
+ * VMC_CALL_LOCAL; valid until freed */
+VMC_PUBLIC const char *vmc_call_id(const struct vmc_call *c);
 /* vmc_call_fd() - readable when vmc_call_reply() has something to say;
  * borrowed, poll it only */
 VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* call_error.c - error replies of the guest's operations, for people */
+#include <errno.h>
 #include <string.h>
 
 #include "cli/ask.h"
@@ -9,9 +10,11 @@ static int denied(const char *vm, const char *method, const json_t *p)
 {
 	return cli_error(CLI_REFUSED,
 			 "%s: the guest's policy denies %s (class %s, rule "
-			 "%s); a line 'call' in its policy.d can allow it",
+			 "%s); the line 'call %s host allow' in a .conf of its "
+			 "/etc/vmchannel/policy.d, and SIGHUP to its "
+			 "vmchannel-agent, allow it",
 			 vm, method, cli_safe(ask_text(p, "class")),
-			 cli_safe(ask_text(p, "rule")));
+			 cli_safe(ask_text(p, "rule")), method);
 }
 
 static int not_supported(const char *vm, const char *method, const json_t *p)
@@ -54,6 +57,63 @@ static int not_implemented(const char *vm, const char *method, const json_t *p)
 			 vm, method, vm);
 }
 
+static int no_such_user(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO, "%s: the guest has no user '%s'", vm,
+			 cli_safe(ask_text(p, "user")));
+}
+
+static int no_such_service(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_MISSING,
+			 "%s: the guest has no executable file "
+			 "/etc/vmchannel/run.d/%s",
+			 vm, cli_safe(ask_text(p, "name")));
+}
+
+/* Its name for an error in words. */
+static const char *error_text(const json_t *p)
+{
+	const char *name = ask_text(p, "error");
+	static const int numbers[] = {ENOENT,  EACCES,       EPERM,   EISDIR,
+				      ENOTDIR, ELOOP,        ENOEXEC, ENOSPC,
+				      EROFS,   ENAMETOOLONG, ETXTBSY, EINVAL,
+				      EDQUOT,  EEXIST,       E2BIG,   EIO};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (strcmp(name, strerrorname_np(numbers[i])) == 0)
+			return strerror(numbers[i]);
+	return cli_safe(name);
+}
+
+/* As env(1) and ssh(1) end. */
+static int cannot_run(const char *vm, const char *method, const json_t *p)
+{
+	bool missing = strcmp(ask_text(p, "error"), "ENOENT") == 0;
+
+	(void)method;
+	return cli_error(missing ? CLI_MISSING : CLI_REFUSED,
+			 "%s: the guest cannot run '%s': %s", vm,
+			 cli_safe(ask_text(p, "command")), error_text(p));
+}
+
+static int cannot_open(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO, "%s:%s: %s", vm, cli_safe(ask_text(p, "path")),
+			 error_text(p));
+}
+
+static int changed(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s:%s: it changed while it was copied; try again", vm,
+			 cli_safe(ask_text(p, "path")));
+}
+
 static const struct {
 	const char *error;
 	int (*say)(const char *vm, const char *method, const json_t *p);
@@ -63,6 +123,12 @@ static const struct {
 	{"org.vmchannel.Failed", failed},
 	{"org.vmchannel.TimedOut", timed_out},
 	{"org.vmchannel.LimitReached", limit_reached},
+	{"org.vmchannel.Exec.NoSuchUser", no_such_user},
+	{"org.vmchannel.Exec.NoSuchService", no_such_service},
+	{"org.vmchannel.Exec.CannotRun", cannot_run},
+	{"org.vmchannel.File.NoSuchUser", no_such_user},
+	{"org.vmchannel.File.CannotOpen", cannot_open},
+	{"org.vmchannel.File.Changed", changed},
 	{"org.varlink.service.MethodNotImplemented", not_implemented},
 };
 

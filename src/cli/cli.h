@@ -23,8 +23,8 @@ enum cli_exit {
 	CLI_MISSING = 127, /* no such VM or channel */
 };
 
-/* The library takes as many places. */
-#define CLI_LIST_MAX 8
+/* As many variables may be added to the environment of a guest's command. */
+#define CLI_LIST_MAX 256
 
 /* The values of an option that can be given more than once. */
 struct cli_list {
@@ -36,12 +36,14 @@ struct cli_list {
  * VALUE and --NAME=VALUE both work, before and after the arguments. */
 struct cli_option {
 	const char *name;  /* without "--"; NULL ends the table */
+	char letter;       /* "-t" is the same; 0: none */
 	const char *value; /* what stands for the value in help; NULL: flag */
-	const char *help;  /* one line */
+	const char *help;  /* one line; NULL: known only to be refused */
 	bool *flag;
 	const char **text;
 	unsigned int *number; /* decimal, 0..INT_MAX */
 	struct cli_list *list;
+	unsigned int most; /* of a list; 0: CLI_LIST_MAX */
 };
 
 struct cli_args {

@@ -7,20 +7,28 @@
 
 #define COLUMN 26 /* of the option's explanation */
 
-static void print_option(const char *name, const char *value, const char *help)
+static void print_option(const struct cli_option *o)
 {
-	int n = printf("  --%s%s%s", name, value ? " " : "",
-		       value ? value : "");
+	int n = printf("  --%s%s%s", o->name, o->value ? " " : "",
+		       o->value ? o->value : "");
 
-	printf("%*s%s\n", n < COLUMN ? COLUMN - n : 1, "", help);
+	if (o->letter)
+		n += printf(", -%c", o->letter);
+	printf("%*s%s\n", n < COLUMN ? COLUMN - n : 1, "", o->help);
 }
 
 static void print_common(void)
 {
-	print_option("json", NULL, "facts as JSON, one object per line");
-	print_option("dir", "DIR",
-		     "where the VMs' directories are (or VMCHANNEL_DIR)");
-	print_option("help", NULL, "this text");
+	static const struct cli_option common[] = {
+		{.name = "json", .help = "facts as JSON, one object per line"},
+		{.name = "dir",
+		 .value = "DIR",
+		 .help = "where the VMs' directories are (or VMCHANNEL_DIR)"},
+		{.name = "help", .help = "this text"},
+	};
+
+	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
+		print_option(&common[i]);
 }
 
 void cli_help_overview(void)
@@ -39,9 +47,9 @@ void cli_help_overview(void)
 	       "--wait);\n"
 	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
 	       "or channel;\n"
-	       "  141 nobody reads stdout (connect, listen); others are a "
+	       "  141 nobody reads stdout (connect, listen, exec); others are a "
 	       "command's\n"
-	       "  (run, listen --once)\n\n"
+	       "  (exec, shell, run, listen --once)\n\n"
 	       "example:\n"
 	       "  vmchannel run --name web1 -- qemu-system-x86_64 ...\n"
 	       "  vmchannel channels web1\n"
@@ -58,6 +66,7 @@ void cli_help_verb(const struct cli_verb *v)
 		printf("\n%s", v->help);
 	printf("\noptions:\n");
 	for (const struct cli_option *o = v->options; o && o->name; o++)
-		print_option(o->name, o->value, o->help);
+		if (o->help)
+			print_option(o);
 	print_common();
 }

@@ -60,9 +60,11 @@ static bool parse_number(const char *text, unsigned int *ret)
 
 static int add_to_list(const struct cli_verb *v, const struct cli_option *o)
 {
-	if (o->list->n == CLI_LIST_MAX)
-		return cli_error(CLI_FAILED, "%s: --%s can be given %d times",
-				 v->name, o->name, CLI_LIST_MAX);
+	unsigned int most = o->most ? o->most : CLI_LIST_MAX;
+
+	if (o->list->n == most)
+		return cli_error(CLI_FAILED, "%s: --%s can be given %u times",
+				 v->name, o->name, most);
 	o->list->v[o->list->n++] = optarg;
 	return CLI_OK;
 }
@@ -93,7 +95,7 @@ static int set_dir(const char *dir)
 }
 
 /* The table for getopt_long(): the verb's row i has the value i. */
-static int fill_long_options(const struct cli_verb *v, struct option *ret)
+static void fill_long_options(const struct cli_verb *v, struct option *ret)
 {
 	static const struct option common[] = {
 		{"help", no_argument, NULL, OPT_HELP},
@@ -108,7 +110,31 @@ static int fill_long_options(const struct cli_verb *v, struct option *ret)
 			o->name, o->flag ? no_argument : required_argument,
 			NULL, n};
 	memcpy(ret + n, common, sizeof(common));
-	return n;
+}
+
+/* The letters, as getopt_long() wants them. */
+static void fill_short_options(const struct cli_verb *v,
+			       char ret[3 + 2 * OPTIONS_MAX])
+{
+	char *to = stpcpy(ret, ":h");
+
+	for (const struct cli_option *o = v->options; o && o->name; o++) {
+		if (o->letter == 0)
+			continue;
+		*to++ = o->letter;
+		if (!o->flag)
+			*to++ = ':';
+	}
+	*to = '\0';
+}
+
+/* What getopt_long() returned: a row's letter, or its number. */
+static const struct cli_option *option_of(const struct cli_verb *v, int c)
+{
+	for (const struct cli_option *o = v->options; o && o->name; o++)
+		if (o->letter != 0 && o->letter == c)
+			return o;
+	return &v->options[c];
 }
 
 static int usage_error(const struct cli_verb *v, const char *what,
@@ -131,13 +157,15 @@ static int unknown_option(const struct cli_verb *v, int c, char **argv)
 static int parse_options(const struct cli_verb *v, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX];
+	char shorts[3 + 2 * OPTIONS_MAX];
 	int c, r = CLI_OK;
 
 	fill_long_options(v, longs);
+	fill_short_options(v, shorts);
 	opterr = 0;
 	optind = 0;
 	while (r == CLI_OK &&
-	       (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+	       (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 		case OPT_HELP:
@@ -153,7 +181,7 @@ static int parse_options(const struct cli_verb *v, int argc, char **argv)
 		case ':':
 			return unknown_option(v, c, argv);
 		default:
-			r = store(v, &v->options[c]);
+			r = store(v, option_of(v, c));
 		}
 	}
 	return r == CLI_OK ? -1 : r;
@@ -165,7 +193,9 @@ static int too_few(const struct cli_verb *v)
 	struct vms vms;
 	int r;
 
-	if (strncmp(v->args, "VM", 2) != 0 || vms_find(&vms))
+	if ((strncmp(v->args, "VM", 2) != 0 &&
+	     strncmp(v->args, "[USER@]VM", 9) != 0) ||
+	    vms_find(&vms))
 		return usage_error(v, "too few arguments: wants ", v->args);
 	if (vms.n == 1)
 		r = cli_error(CLI_FAILED,
@@ -190,6 +220,11 @@ static int check_args(const struct cli_verb *v, const struct cli_args *a)
 {
 	if (a->n < v->min_args)
 		return too_few(v);
+	if (a->n > v->max_args && v->takes_rest && !a->rest)
+		return cli_error(CLI_FAILED,
+				 "%s: one argument too many: %s; a command "
+				 "comes after --; see 'vmchannel %s --help'",
+				 v->name, cli_safe(a->v[v->max_args]), v->name);
 	if (a->n > v->max_args)
 		return usage_error(
 			v, "one argument too many: ", a->v[v->max_args]);

@@ -3,18 +3,17 @@
 #include "cli/relay.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vmchannel/vmchannel.h>
 
 #include "cli/cli.h"
+#include "cli/outlet.h"
 #include "cli/pump.h"
 
 /* How long the last bytes may take to be acknowledged by the other side after
@@ -24,43 +23,12 @@
 
 struct relay {
 	int stream;
-	int own_stdout; /* to be closed; -1 if it is STDOUT_FILENO itself */
-	bool hung_up;   /* the stream: both ways are over */
-	bool shut;      /* the end of stdin was passed on */
+	struct outlet out;
+	bool hung_up; /* the stream: both ways are over */
+	bool shut;    /* the end of stdin was passed on */
 	bool out_closed;
 	struct pump up, down; /* stdin -> stream, stream -> stdout */
 };
-
-/*
- * A write to a pipe or terminal that somebody else holds, too, must not block
- * (stdin would starve) nor may it become non-blocking for the others: open it
- * anew. Without /proc, or for other kinds, what we were given has to do.
- */
-static int open_stdout(void)
-{
-	struct stat st;
-
-	if (fstat(STDOUT_FILENO, &st) ||
-	    !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
-		return -1;
-	return open("/proc/self/fd/1",
-		    O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-}
-
-/* Who reads our stdout learns that no more comes. The number stays taken. */
-static void close_stdout(struct relay *r)
-{
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	if (null >= 0)
-		dup2(null, STDOUT_FILENO);
-	if (null >= 0)
-		close(null);
-	if (r->own_stdout >= 0)
-		close(r->own_stdout);
-	r->own_stdout = -1;
-	r->out_closed = true;
-}
 
 static int report(const struct relay *r, const struct pump *p,
 		  enum pump_error e)
@@ -96,8 +64,10 @@ static void pass_on_ends(struct relay *r)
 		shutdown(r->stream, SHUT_WR);
 		r->shut = true;
 	}
-	if (!r->out_closed && pump_is_over(&r->down))
-		close_stdout(r);
+	if (!r->out_closed && pump_is_over(&r->down)) {
+		outlet_hang_up(&r->out);
+		r->out_closed = true;
+	}
 }
 
 static bool finished(const struct relay *r)
@@ -208,13 +178,13 @@ static bool has_left_over(const struct relay *r)
 
 int relay_run(int stream, bool messages, struct relay_sum *ret)
 {
-	struct relay r = {.stream = stream, .own_stdout = open_stdout()};
-	int to = r.own_stdout >= 0 ? r.own_stdout : STDOUT_FILENO;
+	struct relay r = {.stream = stream};
 	int status;
 
+	outlet_open(&r.out, STDOUT_FILENO);
 	if (pump_init(&r.up, STDIN_FILENO, stream,
 		      messages ? PUMP_LINES_TO_MESSAGES : PUMP_BYTES) &&
-	    pump_init(&r.down, stream, to,
+	    pump_init(&r.down, stream, r.out.fd,
 		      messages ? PUMP_MESSAGES_TO_LINES : PUMP_BYTES))
 		status = loop(&r);
 	else
@@ -227,14 +197,12 @@ int relay_run(int stream, bool messages, struct relay_sum *ret)
 	ret->left_over = status == CLI_OK && has_left_over(&r);
 	pump_done(&r.up);
 	pump_done(&r.down);
-	if (r.own_stdout >= 0)
-		close(r.own_stdout);
+	outlet_close(&r.out);
 	close(stream);
 	return status;
 }
 
-/* Return: 0, or the negative errno of the last question. */
-static int wait_for_end(const char *vm, const char *id, struct vmc_status *ret)
+int relay_wait_for_end(const char *vm, const char *id, struct vmc_status *ret)
 {
 	uint64_t end = cli_now_us() + (uint64_t)RESULT_MS * 1000u;
 	int r, step_ms = 1;
@@ -256,7 +224,7 @@ static int wait_for_end(const char *vm, const char *id, struct vmc_status *ret)
 int relay_result(const char *vm, const char *id, const struct relay_sum *sum)
 {
 	struct vmc_status s;
-	int r = wait_for_end(vm, id, &s);
+	int r = relay_wait_for_end(vm, id, &s);
 
 	if (r)
 		return cli_error(CLI_FAILED,

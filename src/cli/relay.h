@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vmchannel/vmchannel.h>
+
 /* What relay_run() saw, for relay_result(). */
 struct relay_sum {
 	uint64_t sent;  /* bytes that the stream took from us */
@@ -23,6 +25,15 @@ struct relay_sum {
  * any more; or the exit status after an error of this side's, reported.
  */
 int relay_run(int stream, bool messages, struct relay_sum *ret);
+
+/**
+ * relay_wait_for_end() - ask the broker about a stream until it has ended
+ *
+ * For 30 s; then @ret says that it has not.
+ *
+ * Return: 0, or the negative errno of the last question.
+ */
+int relay_wait_for_end(const char *vm, const char *id, struct vmc_status *ret);
 
 /**
  * relay_result() - ask the broker how the stream ended

@@ -56,11 +56,13 @@ static const struct cli_option options[] = {
 	{.name = "to",
 	 .value = "VM|DIR",
 	 .help = "another VM's name, or a --dir, on this machine; repeatable",
-	 .list = &to},
+	 .list = &to,
+	 .most = 8},
 	{.name = "via",
 	 .value = "COMMAND",
 	 .help = "that gives the other 'vmchannel stdio VM'; repeatable",
-	 .list = &via},
+	 .list = &via,
+	 .most = 8},
 	{0},
 };
 

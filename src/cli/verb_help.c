@@ -16,7 +16,8 @@ static void print_names(const struct cli_verb *v)
 		return;
 	}
 	for (const struct cli_option *o = v->options; o && o->name; o++)
-		printf("--%s%s\n", o->name, o->flag ? "" : "=");
+		if (o->help)
+			printf("--%s%s\n", o->name, o->flag ? "" : "=");
 	(void)fputs("--json\n--dir=\n--help\n", stdout);
 }
 

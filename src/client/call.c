@@ -145,6 +145,11 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 	return 0;
 }
 
+const char *vmc_call_id(const struct vmc_call *c)
+{
+	return c->id;
+}
+
 int vmc_call_fd(const struct vmc_call *c)
 {
 	return c->conn.fd;

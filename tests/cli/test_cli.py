@@ -105,7 +105,8 @@ def test_no_vm_is_127_with_the_remedy(w):
                  ("status", "web9"), ("monitor", "web9"),
                  ("upgrade", "web9"), ("moved", "web9", "h"),
                  ("connect", "web9", "a.b", "--follow", "--to", "x"),
-                 ("call", "web9", "a.b.C"),
+                 ("call", "web9", "a.b.C"), ("exec", "web9", "--", "ls"),
+                 ("shell", "u@web9"),
                  ("policy", "test", "web9", "connect", "a.b")):
         check(w.on_host(*args), 127, b"", "vmchannel run")
     check(w.on_host("list"), 0, b"", "no VM")
@@ -1048,11 +1049,12 @@ def run_one(f, world, number):
         return False
 
 
-def main():
-    build = os.path.abspath(sys.argv[1])
-    word = sys.argv[2] if len(sys.argv) > 2 else ""
-    alone = [f for f in ALONE if word in f.__name__]
-    together = [f for f in TOGETHER if word in f.__name__]
+def run_all(argv, alone, together):
+    """Those that want a world of their own, and those that share one."""
+    build = os.path.abspath(argv[1])
+    word = argv[2] if len(argv) > 2 else ""
+    alone = [f for f in alone if word in f.__name__]
+    together = [f for f in together if word in f.__name__]
     print(f"1..{len(alone) + len(together)}")
     number = 0
     good = True
@@ -1072,4 +1074,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_all(sys.argv, ALONE, TOGETHER))

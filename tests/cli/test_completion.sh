@@ -52,6 +52,10 @@ expect web7 vmchannel --dir "$dir" moved ""
 expect web7 vmchannel --dir "$dir" stdio ""
 expect web7 vmchannel --dir "$dir" connect a b --to w
 expect "$dir/web7" vmchannel connect a b --to "$dir/"
+expect web7 vmchannel --dir "$dir" exec ""
+expect web7 vmchannel --dir "$dir" exec -t --env = A=B w
+expect web7 vmchannel --dir "$dir" exec alice @ w
+expect web7 vmchannel --dir "$dir" shell alice @
 expect pci vmchannel run --transport p
 rm -r "$dir"
 got=$(complete_words vmchannel connect --timeout "")
@@ -60,6 +64,8 @@ for verb in $(vmchannel help --names); do
 	expect --help vmchannel "$verb" --h
 	expect "$verb" vmchannel "$verb"
 done
+got=$(complete_words vmchannel exec web1 -- ls --)
+[[ -z ${got// /} ]] || { echo "after --: $got"; failed=1; }
 got=$(complete_words vmchannel listen web1 a.b -- --)
 [[ -z ${got// /} ]] || { echo "after --: $got"; failed=1; }
 exit $failed
