@@ -57,6 +57,103 @@ static int not_implemented(const char *vm, const char *method, const json_t *p)
 			 vm, method, vm);
 }
 
+static int inhibited(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO, "%s: held up in the guest by %s (%s)", vm,
+			 cli_safe(ask_text(p, "who")),
+			 cli_safe(ask_text(p, "why")));
+}
+
+static int busy(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: the guest does something of that kind already: "
+			 "%s; 'vmchannel events %s' tells what becomes of it",
+			 vm, cli_safe(ask_text(p, "action")), vm);
+}
+
+static int invalid_time(const char *vm, const char *method, const json_t *p)
+{
+	(void)p;
+	return cli_error(CLI_NO,
+			 "%s: %s: the guest does not take that time: it is "
+			 "over, or too far ahead",
+			 vm, method);
+}
+
+static int no_session(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: there is no session '%s'; 'vmchannel sessions "
+			 "%s' lists those that exist",
+			 vm, cli_safe(ask_text(p, "id")), vm);
+}
+
+static int no_user(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: no user %lld is logged in; 'vmchannel who %s' "
+			 "lists those who are",
+			 vm, ask_number(p, "uid"), vm);
+}
+
+static int request_runs(const char *vm, const char *method, const json_t *p)
+{
+	return cli_error(CLI_NO,
+			 "%s: %s with request %s is being done just now; ask "
+			 "again for its answer",
+			 vm, method, cli_safe(ask_text(p, "request")));
+}
+
+static int frozen_already(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: it is frozen already (lease %s); 'vmchannel thaw "
+			 "%s' ends that",
+			 vm, cli_safe(ask_text(p, "lease")), vm);
+}
+
+static int no_lease(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	(void)p;
+	return cli_error(CLI_NO,
+			 "%s: the guest has thawed already: the lease is over",
+			 vm);
+}
+
+static int no_mount(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: nothing that can be frozen is mounted at '%s'; "
+			 "'vmchannel df %s' lists what is mounted",
+			 vm, cli_safe(ask_text(p, "mount")), vm);
+}
+
+static int freeze_failed(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(
+		CLI_NO, "%s: '%s' cannot be frozen: %s; nothing is frozen", vm,
+		cli_safe(ask_text(p, "mount")), cli_safe(ask_text(p, "error")));
+}
+
+static int hook_failed(const char *vm, const char *method, const json_t *p)
+{
+	(void)method;
+	return cli_error(CLI_NO,
+			 "%s: the guest's freeze hook %s failed (status %lld); "
+			 "nothing is frozen",
+			 vm, cli_safe(ask_text(p, "hook")),
+			 ask_number(p, "status"));
+}
+
 static int no_such_user(const char *vm, const char *method, const json_t *p)
 {
 	(void)method;
@@ -123,6 +220,17 @@ static const struct {
 	{"org.vmchannel.Failed", failed},
 	{"org.vmchannel.TimedOut", timed_out},
 	{"org.vmchannel.LimitReached", limit_reached},
+	{"org.vmchannel.RequestRunning", request_runs},
+	{"org.vmchannel.Power.Inhibited", inhibited},
+	{"org.vmchannel.Power.Busy", busy},
+	{"org.vmchannel.Power.InvalidTime", invalid_time},
+	{"org.vmchannel.Session.NoSuchSession", no_session},
+	{"org.vmchannel.Session.NoSuchUser", no_user},
+	{"org.vmchannel.Storage.AlreadyFrozen", frozen_already},
+	{"org.vmchannel.Storage.NoSuchLease", no_lease},
+	{"org.vmchannel.Storage.NoSuchMount", no_mount},
+	{"org.vmchannel.Storage.FreezeFailed", freeze_failed},
+	{"org.vmchannel.Storage.HookFailed", hook_failed},
 	{"org.vmchannel.Exec.NoSuchUser", no_such_user},
 	{"org.vmchannel.Exec.NoSuchService", no_such_service},
 	{"org.vmchannel.Exec.CannotRun", cannot_run},

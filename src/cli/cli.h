@@ -2,9 +2,10 @@
 /*
  * cli.h - the frame of the command: verbs, options, output
  *
- * A verb is one file verb_NAME.c that defines "const struct cli_verb
- * verb_NAME" and one row in verbs.def. The frame parses its arguments, prints
- * its help, and calls run(); what run() returns is the exit status.
+ * A verb is a "const struct cli_verb verb_NAME" in a file verb_*.c and one row
+ * in verbs.def. Those that are one operation of the guest: guest_verb.h. The
+ * frame parses its arguments, prints its help, and calls run(); what run()
+ * returns is the exit status.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -32,8 +33,9 @@ struct cli_list {
 	const char *v[CLI_LIST_MAX + 1]; /* NULL-terminated */
 };
 
-/* One option of a verb; one of flag, text, number and list is set. --NAME
- * VALUE and --NAME=VALUE both work, before and after the arguments. */
+/* One option of a verb; one of flag, text, number and list is set, or flag and
+ * number: then the value may be left out, --NAME or --NAME=VALUE. Else --NAME
+ * VALUE and --NAME=VALUE both work. Before and after the arguments. */
 struct cli_option {
 	const char *name;  /* without "--"; NULL ends the table */
 	char letter;       /* "-t" is the same; 0: none */
@@ -138,6 +140,10 @@ int cli_finish_output(int status);
 /* cli_safe() - @text for a terminal: control characters become '?'; one of a
  * few static buffers, valid for the next 8 calls */
 const char *cli_safe(const char *text);
+
+/* cli_whole() - UTF-8 that was cut: without the piece of a character at its
+ * end */
+void cli_whole(char *text);
 
 /* ---- progress (output.c) --------------------------------------------- */
 

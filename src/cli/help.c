@@ -9,9 +9,12 @@
 
 static void print_option(const struct cli_option *o)
 {
-	int n = printf("  --%s%s%s", o->name, o->value ? " " : "",
-		       o->value ? o->value : "");
+	int n = printf("  --%s", o->name);
 
+	if (o->value && o->flag)
+		n += printf("[=%s]", o->value);
+	else if (o->value)
+		n += printf(" %s", o->value);
 	if (o->letter)
 		n += printf(", -%c", o->letter);
 	printf("%*s%s\n", n < COLUMN ? COLUMN - n : 1, "", o->help);
@@ -43,8 +46,8 @@ void cli_help_overview(void)
 	printf("\noptions of every verb:\n");
 	print_common();
 	printf("\n"
-	       "exit status: 0 done; 1 the answer is no (call, doctor, attach "
-	       "--wait);\n"
+	       "exit status: 0 done; 1 the answer is no, or none came in "
+	       "time;\n"
 	       "  125 vmchannel failed; 126 refused by policy; 127 no such VM "
 	       "or channel;\n"
 	       "  141 nobody reads stdout (connect, listen, exec); others are a "

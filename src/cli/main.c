@@ -75,7 +75,9 @@ static int store(const struct cli_verb *v, const struct cli_option *o)
 		return add_to_list(v, o);
 	if (o->flag)
 		*o->flag = true;
-	else if (o->text)
+	if (o->flag && !optarg)
+		return CLI_OK;
+	if (o->text)
 		*o->text = optarg;
 	else if (!parse_number(optarg, o->number))
 		return cli_error(CLI_FAILED,
@@ -94,6 +96,13 @@ static int set_dir(const char *dir)
 	return CLI_OK;
 }
 
+static int has_value(const struct cli_option *o)
+{
+	if (o->flag)
+		return o->number ? optional_argument : no_argument;
+	return required_argument;
+}
+
 /* The table for getopt_long(): the verb's row i has the value i. */
 static void fill_long_options(const struct cli_verb *v, struct option *ret)
 {
@@ -106,9 +115,7 @@ static void fill_long_options(const struct cli_verb *v, struct option *ret)
 	int n = 0;
 
 	for (const struct cli_option *o = v->options; o && o->name; o++, n++)
-		ret[n] = (struct option){
-			o->name, o->flag ? no_argument : required_argument,
-			NULL, n};
+		ret[n] = (struct option){o->name, has_value(o), NULL, n};
 	memcpy(ret + n, common, sizeof(common));
 }
 

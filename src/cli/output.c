@@ -148,6 +148,22 @@ int cli_finish_output(int status)
 			 strerror(output_errno));
 }
 
+void cli_whole(char *text)
+{
+	size_t len = strlen(text), n = 0;
+
+	/* Back to the first byte of the last character. */
+	while (n < 3 && n < len &&
+	       ((unsigned char)text[len - 1 - n] & 0xc0) == 0x80)
+		n++;
+	if (len == n)
+		return;
+	/* It says how many follow it: 110xxxxx one, 1110xxxx two, ... */
+	if ((unsigned char)text[len - 1 - n] >= 0xc0 &&
+	    (unsigned char)(text[len - 1 - n] << (n + 1)) >= 0x80)
+		text[len - 1 - n] = '\0';
+}
+
 const char *cli_safe(const char *text)
 {
 	static char buffers[SAFE_BUFFERS][SAFE_MAX];
@@ -166,6 +182,8 @@ const char *cli_safe(const char *text)
 			to[i] = text[i];
 	}
 	to[i] = '\0';
+	if (text[i] != '\0')
+		cli_whole(to);
 	return to;
 }
 

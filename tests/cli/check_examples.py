@@ -51,6 +51,8 @@ def main():
                     continue
                 if words[0] == "monitor":
                     words.append("--snapshot")  # else it waits for a VM
+                if words[0] == "wait":
+                    words += ["--timeout", "1"]
                 n += 1
                 run = subprocess.run([command, *words], env=env,
                                      stdin=subprocess.DEVNULL,

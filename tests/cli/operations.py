@@ -34,6 +34,10 @@ class Parts(list):
     """Several replies."""
 
 
+class Flow(list):
+    """Several replies, and more may come: the call goes on."""
+
+
 def read_message(s):
     data = b""
     while not data.endswith(b"\0"):
@@ -119,12 +123,15 @@ class Operations:
             self.send(s, {"error": PREFIX + e.name,
                           "parameters": e.parameters})
             return
-        if not isinstance(answer, Parts):
+        if not isinstance(answer, list):
             self.send(s, {"parameters": answer})
             return
+        flows = isinstance(answer, Flow)
         for i, part in enumerate(answer):
             self.send(s, {"parameters": part,
-                          "continues": i + 1 < len(answer)})
+                          "continues": flows or i + 1 < len(answer)})
+        while flows and s.recv(100):
+            pass
 
     def __enter__(self):
         return self

@@ -33,6 +33,8 @@ expect --json vmchannel --j
 expect test vmchannel policy ""
 expect listen vmchannel policy test web1 l
 expect doctor vmchannel help doc
+expect boot-complete vmchannel wait web1 --for b
+expect --wait vmchannel shutdown web1 --w
 
 # A folder with a VM: the names of VMs stand for what else is asked.
 dir=$(mktemp -d)
@@ -50,6 +52,8 @@ expect "$dir/web7" vmchannel attach web7 --qmp = "$dir/"
 expect web7 vmchannel --dir "$dir" upgrade ""
 expect web7 vmchannel --dir "$dir" moved ""
 expect web7 vmchannel --dir "$dir" stdio ""
+expect web7 vmchannel --dir "$dir" shutdown ""
+expect web7 vmchannel --dir "$dir" policy test ""
 expect web7 vmchannel --dir "$dir" connect a b --to w
 expect "$dir/web7" vmchannel connect a b --to "$dir/"
 expect web7 vmchannel --dir "$dir" exec ""
