@@ -62,7 +62,7 @@ static int run(const struct cli_args *a)
 		r = vmc_call_start(&c, a->v[0], a->v[1],
 				   a->n > 2 ? a->v[2] : NULL, flags,
 				   cli_timeout_ms(timeout_s));
-	if (r < 0)
+	if (r)
 		return cli_vmc_error(r);
 	r = print_replies(c, a->v[0], a->v[1]);
 	vmc_call_free(c);

@@ -194,9 +194,14 @@ enum ops_request_state {
 	OPS_REQUEST_OTHER,       /* that id was another operation's */
 	OPS_REQUEST_INTERRUPTED, /* by a process that ended before its reply */
 };
-enum ops_request_state ops_request_begin(struct ops_requests *r, const char *id,
-					 const char *method, uid_t uid,
-					 const json_t *parameters,
+/* A call that has a request; borrowed. */
+struct ops_request {
+	const char *id, *method;
+	uid_t uid;
+	const json_t *parameters;
+};
+enum ops_request_state ops_request_begin(struct ops_requests *r,
+					 const struct ops_request *what,
 					 const char **ret_text,
 					 size_t *ret_len);
 /* ops_request_end() - @text: copied; NULL: it was not done, forget it */

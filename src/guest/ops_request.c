@@ -71,12 +71,12 @@ static struct request *make_room(struct ops_requests *r)
 
 _Static_assert(OPS_CONNS_MAX < OPS_REQUESTS_MAX, "make_room() finds a place");
 
-static enum ops_request_state seen(const struct request *q, const char *method,
-				   uid_t uid, const json_t *parameters,
+static enum ops_request_state seen(const struct request *q,
+				   const struct ops_request *what,
 				   const char **ret_text, size_t *ret_len)
 {
-	if (strcmp(q->method, method) != 0 || q->uid != uid ||
-	    !json_equal(q->parameters, parameters))
+	if (strcmp(q->method, what->method) != 0 || q->uid != what->uid ||
+	    !json_equal(q->parameters, what->parameters))
 		return OPS_REQUEST_OTHER;
 	if (!q->text)
 		return q->interrupted ? OPS_REQUEST_INTERRUPTED
@@ -127,16 +127,15 @@ static void store(struct ops_requests *r, const struct request *q, bool end)
 		rewrite(r);
 }
 
-static struct request *remember(struct ops_requests *r, const char *id,
-				const char *method, uid_t uid,
-				const json_t *parameters)
+static struct request *remember(struct ops_requests *r,
+				const struct ops_request *what)
 {
 	struct request *q = make_room(r);
 
-	snprintf(q->id, sizeof(q->id), "%s", id);
-	snprintf(q->method, sizeof(q->method), "%s", method);
-	q->uid = uid;
-	q->parameters = json_deep_copy(parameters);
+	snprintf(q->id, sizeof(q->id), "%s", what->id);
+	snprintf(q->method, sizeof(q->method), "%s", what->method);
+	q->uid = what->uid;
+	q->parameters = json_deep_copy(what->parameters);
 	return q;
 }
 
@@ -154,12 +153,17 @@ static void take_reply(struct request *q, const char *text, size_t len)
 /* request_line_fn */
 static void on_line(const struct request_line *l, void *data)
 {
+	const struct ops_request what = {
+		.id = l->id,
+		.method = l->method,
+		.uid = l->uid,
+		.parameters = l->parameters,
+	};
 	struct ops_requests *r = data;
 	struct request *q = find(r, l->id);
 
 	if (l->method && !q)
-		remember(r, l->id, l->method, l->uid, l->parameters)
-			->interrupted = true;
+		remember(r, &what)->interrupted = true;
 	else if (!l->method && q)
 		take_reply(q, l->text, l->len);
 }
@@ -184,16 +188,15 @@ int ops_requests_new(struct ops_requests **ret, const char *path,
 
 /* ---- begin and end ------------------------------------------------------- */
 
-enum ops_request_state ops_request_begin(struct ops_requests *r, const char *id,
-					 const char *method, uid_t uid,
-					 const json_t *parameters,
+enum ops_request_state ops_request_begin(struct ops_requests *r,
+					 const struct ops_request *what,
 					 const char **ret_text, size_t *ret_len)
 {
-	struct request *q = find(r, id);
+	struct request *q = find(r, what->id);
 
 	if (q)
-		return seen(q, method, uid, parameters, ret_text, ret_len);
-	q = remember(r, id, method, uid, parameters);
+		return seen(q, what, ret_text, ret_len);
+	q = remember(r, what);
 	store(r, q, false);
 	return OPS_REQUEST_NEW;
 }

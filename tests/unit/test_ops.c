@@ -556,16 +556,25 @@ static void a_request_is_done_once(void **state)
 	assert_int_equal(did.times_set, 1);
 }
 
-static enum ops_request_state begin(const char *id)
+static enum ops_request_state begin_as(const char *id, const char **ret_text,
+				       size_t *ret_len)
 {
 	json_t *p = json_object();
-	const char *text;
-	size_t len;
+	const struct ops_request what = {
+		.id = id, .method = "a.B", .parameters = p};
 	enum ops_request_state s =
-		ops_request_begin(ops.requests, id, "a.B", 0, p, &text, &len);
+		ops_request_begin(ops.requests, &what, ret_text, ret_len);
 
 	json_decref(p);
 	return s;
+}
+
+static enum ops_request_state begin(const char *id)
+{
+	const char *text;
+	size_t len;
+
+	return begin_as(id, &text, &len);
 }
 
 static void the_oldest_request_is_forgotten(void **state)
@@ -598,7 +607,6 @@ static void reopen_requests(const char *boot)
 static void requests_outlive_the_process(void **state)
 {
 	const char *text = NULL;
-	json_t *p = json_object();
 	char id[16];
 	size_t len = 0;
 	FILE *f;
@@ -618,8 +626,7 @@ static void requests_outlive_the_process(void **state)
 	assert_int_equal(fclose(f), 0);
 	for (int i = 0; i < 2; i++) {
 		reopen_requests("boot");
-		assert_int_equal(ops_request_begin(ops.requests, "done", "a.B",
-						   0, p, &text, &len),
+		assert_int_equal(begin_as("done", &text, &len),
 				 OPS_REQUEST_DONE);
 		assert_int_equal(len, 10);
 		assert_string_equal(text, "the reply");
@@ -638,7 +645,6 @@ static void requests_outlive_the_process(void **state)
 	reopen_requests("another");
 	assert_int_equal(begin(id), OPS_REQUEST_NEW);
 	unlink(requests_path);
-	json_decref(p);
 }
 
 /* ---- events -------------------------------------------------------------- */
