@@ -5,6 +5,7 @@
 #include "broker/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -317,17 +318,24 @@ static void conn_read(struct control_conn *c)
 	varlink_buf_add(&c->in, (size_t)n);
 }
 
+/* Has the client of a call left, which cancels it? One that only sends no more
+ * still wants its reply. */
+static bool is_gone(const struct control_conn *c)
+{
+	struct pollfd p = {.fd = c->fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
 static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct control_conn *c = h->data;
 	struct broker *b = c->b;
 
-	if (status < 0)
+	if (status < 0 || (events & UV_PRIORITIZED && is_gone(c)))
 		conn_close(c);
 	else if (events & UV_READABLE)
 		conn_read(c);
-	else if (events & UV_PRIORITIZED && control_forward_is_gone(c))
-		conn_close(c);
 	if (c->fd >= 0)
 		control_wake(c);
 	pump_kick(b);
@@ -436,4 +444,5 @@ void control_server_close(struct broker *b)
 	listener_close(&b->control.listener);
 	while (b->control.list)
 		conn_close(b->control.list);
+	(void)control_sweep_alone(b, UINT64_MAX);
 }

@@ -226,8 +226,6 @@ void control_forward(struct control_call *call, const char *interface,
 		     bool more, bool upgrade);
 /* control_forward_end() - nobody waits for the reply any more; or none did */
 void control_forward_end(struct control_conn *c);
-/* control_forward_is_gone() - has the client left, which cancels its call? */
-bool control_forward_is_gone(const struct control_conn *c);
 /* control_streams.c */
 method_fn method_stream_status, method_streams;
 /* control_monitor.c */

@@ -11,7 +11,6 @@
  * that a reply of any length costs one piece of it.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,16 +20,23 @@
 
 /* Read at once. */
 #define PIECE_MAX 16384u
+/* The peer's program has this long to take a call that nobody waits for, and to
+ * close: as a stream has, to be taken. */
+#define ALONE_MS ACCEPT_MS
 
 struct forward {
 	struct broker *b;
-	struct control_conn *c; /* NULL: it is closed */
+	struct control_conn *c; /* NULL: it is closed, or it is left alone */
+	struct forward *next;   /* of those that are left alone */
+	uint64_t since_ms;      /* then */
 	uv_poll_t poll;
 	int fd;
 	uint64_t number; /* of the stream */
 	uint64_t passed; /* bytes of the reply */
 	char channel[VMC_NAME_MAX + 1];
 };
+
+static void leave_alone(struct forward *f);
 
 static void on_closed(uv_handle_t *h)
 {
@@ -41,13 +47,8 @@ static void on_closed(uv_handle_t *h)
 	broker_unref(b);
 }
 
-void control_forward_end(struct control_conn *c)
+static void forward_close(struct forward *f)
 {
-	struct forward *f = c->forward;
-
-	if (!f)
-		return;
-	c->forward = NULL;
 	f->c = NULL;
 	uv_poll_stop(&f->poll);
 	close(f->fd);
@@ -55,12 +56,81 @@ void control_forward_end(struct control_conn *c)
 	f->b->touched = true;
 }
 
+void control_forward_end(struct control_conn *c)
+{
+	struct forward *f = c->forward;
+
+	c->forward = NULL;
+	if (!f)
+		return;
+	if (c->oneway && c->mode == CONTROL_FORWARDING)
+		leave_alone(f);
+	else
+		forward_close(f);
+}
+
 /* The call is over, the next one may come. */
 static enum produced finish(struct control_conn *c)
 {
-	control_forward_end(c);
 	c->mode = CONTROL_CALLS;
+	control_forward_end(c);
 	return PRODUCED_DONE;
+}
+
+/* ---- without a client ---------------------------------------------------- */
+
+static void unlink_alone(struct forward *f)
+{
+	struct forward **at = &f->b->control.alone;
+
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+}
+
+/* Nobody wants what comes; the end is what is waited for. */
+static void on_alone(uv_poll_t *h, int status, int events)
+{
+	struct forward *f = h->data;
+	char gone[512];
+	ssize_t n = recv(f->fd, gone, sizeof(gone), MSG_DONTWAIT);
+
+	(void)status;
+	(void)events;
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	unlink_alone(f);
+	forward_close(f);
+	pump_kick(f->b);
+}
+
+/* Who wants no reply does not wait either: the call must arrive all the
+ * same. */
+static void leave_alone(struct forward *f)
+{
+	struct broker *b = f->b;
+
+	f->c = NULL;
+	f->since_ms = broker_now_us() / 1000u;
+	f->next = b->control.alone;
+	b->control.alone = f;
+	uv_poll_start(&f->poll, UV_READABLE, on_alone);
+	b->touched = true;
+	broker_sweep_need(b);
+}
+
+bool control_sweep_alone(struct broker *b, uint64_t now_ms)
+{
+	struct forward *next;
+
+	for (struct forward *f = b->control.alone; f; f = next) {
+		next = f->next;
+		if (now_ms < f->since_ms + ALONE_MS)
+			continue;
+		unlink_alone(f);
+		forward_close(f);
+	}
+	return b->control.alone != NULL;
 }
 
 /* ---- the reply ----------------------------------------------------------- */
@@ -139,13 +209,6 @@ static enum produced produce(struct control_conn *c)
 	}
 	/* Of a call without reply that is how it ends. */
 	return c->oneway ? finish(c) : stream_ended_early(c);
-}
-
-bool control_forward_is_gone(const struct control_conn *c)
-{
-	struct pollfd p = {.fd = c->fd};
-
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
 /* ---- the call ------------------------------------------------------------ */

@@ -662,11 +662,15 @@ bool connect_server_sweep(struct broker *b, uint64_t now_ms);
 struct control_server {
 	struct listener listener;
 	struct control_conn *list;
+	struct forward *alone; /* calls without a reply and without a client */
 	unsigned int n, n_unreserved;
 };
 
 int control_server_init(struct broker *b, int fd);
 void control_server_close(struct broker *b);
+/* control_sweep_alone() - end calls that nobody waits for, at last. @now_ms: 0:
+ * none, UINT64_MAX: all of them. Return: are there any left? */
+bool control_sweep_alone(struct broker *b, uint64_t now_ms);
 /* control_wake_all() - replies and events wait for connections */
 void control_wake_all(struct broker *b);
 

@@ -256,6 +256,7 @@ static void on_sweep(uv_timer_t *h)
 	more |= streams_sweep(b, now_ms);
 	more |= keep_sweep(b, now_ms);
 	more |= follow_sweep(b, now_ms);
+	more |= control_sweep_alone(b, b->frozen ? 0 : now_ms);
 	if (!more) {
 		uv_timer_stop(&b->sweep);
 		b->sweeping = false;

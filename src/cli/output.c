@@ -101,17 +101,37 @@ static bool is_c1(const char *s)
 	       (unsigned char)s[1] < 0xa0;
 }
 
+/* U+2028 to U+202E and U+2066 to U+2069: new lines, and what turns the order of
+ * the characters behind it round, so that a line shows what it does not say. */
+static bool is_reorder(const char *s)
+{
+	unsigned char last;
+
+	if (strncmp(s, "\xe2\x80", 2) != 0 && strncmp(s, "\xe2\x81", 2) != 0)
+		return false;
+	last = (unsigned char)s[2];
+	return (unsigned char)s[1] == 0x80 ? last >= 0xa8 && last <= 0xae
+					   : last >= 0xa6 && last <= 0xa9;
+}
+
 /* In JSON text such a character can only stand in a string, where its escape
  * is the same character. */
 void cli_put_json(const char *text)
 {
 	for (; *text != '\0'; text++) {
-		if (is_c1(text))
+		if (is_c1(text)) {
 			(void)printf("\\u%04x", (unsigned char)*++text);
-		else if (*text == 0x7f)
+		} else if (is_reorder(text)) {
+			(void)printf("\\u20%02x",
+				     (unsigned char)text[1] == 0x80
+					     ? (unsigned char)text[2] - 0x80u
+					     : (unsigned char)text[2] - 0x40u);
+			text += 2;
+		} else if (*text == 0x7f) {
 			(void)fputs("\\u007f", stdout);
-		else
+		} else {
 			(void)putchar(*text);
+		}
 	}
 	(void)putchar('\n');
 }
@@ -148,6 +168,19 @@ int cli_finish_output(int status)
 			 strerror(output_errno));
 }
 
+/* Bytes of the character there that a terminal must not see; 0: it may. All of
+ * them: some terminals obey the second byte of a C1 alone. */
+static size_t unsafe_bytes(const char *text)
+{
+	unsigned char c = (unsigned char)text[0];
+
+	if (c < 0x20 || c == 0x7f)
+		return 1;
+	if (is_c1(text))
+		return 2;
+	return is_reorder(text) ? 3 : 0;
+}
+
 void cli_whole(char *text)
 {
 	size_t len = strlen(text), n = 0;
@@ -169,17 +202,16 @@ const char *cli_safe(const char *text)
 	static char buffers[SAFE_BUFFERS][SAFE_MAX];
 	static unsigned int next;
 	char *to = buffers[next++ % SAFE_BUFFERS];
-	size_t i;
+	size_t i, unsafe = 0;
 
 	for (i = 0; text[i] != '\0' && i + 1 < SAFE_MAX; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		/* Both bytes of a C1: some terminals obey the second alone. */
-		if (c < 0x20 || c == 0x7f || is_c1(text + i) ||
-		    (i > 0 && is_c1(text + i - 1)))
+		if (unsafe == 0)
+			unsafe = unsafe_bytes(text + i);
+		to[i] = text[i];
+		if (unsafe > 0) {
 			to[i] = '?';
-		else
-			to[i] = text[i];
+			unsafe--;
+		}
 	}
 	to[i] = '\0';
 	if (text[i] != '\0')

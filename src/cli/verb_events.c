@@ -178,17 +178,29 @@ static int subscribe(struct feed *f)
 	return r;
 }
 
-static int lose(struct feed *f)
+/* @why: if it is to be the end. */
+static int lose(struct feed *f, const char *why)
 {
+	if (once)
+		return cli_error(CLI_FAILED, "%s", why);
 	vmc_call_free(f->call);
 	f->call = NULL;
-	if (once)
-		return cli_error(CLI_FAILED, "%s", vmc_strerror());
 	f->told_away = true;
 	return note(f, "away",
 		    "the guest's operations are away; looking for "
 		    "them",
 		    0);
+}
+
+/* A last reply, which no subscription has; but it may have said something. */
+static int ended(struct feed *f, const char *text)
+{
+	char why[128];
+	int r = take(f, text);
+
+	snprintf(why, sizeof(why), "%.64s: the guest ended the subscription",
+		 f->vm);
+	return r == CLI_OK ? lose(f, why) : r;
 }
 
 /* Return: CLI_OK to go on. */
@@ -202,10 +214,10 @@ static int next_reply(struct feed *f)
 	if (r == -EPROTO || r == -EMSGSIZE)
 		return cli_vmc_error(r);
 	if (r < 0)
-		return lose(f);
+		return lose(f, vmc_strerror());
 	if (error)
 		return cli_call_error(f->vm, AGENT ".Subscribe", error, text);
-	return take(f, text);
+	return r > 0 ? take(f, text) : ended(f, text);
 }
 
 /* Waits for the next reply, or for the time to look again. */

@@ -450,6 +450,14 @@ def calls_without_a_reply(p):
     answer(s, parameters={"unasked": True})
     s.close()
     assert "vm" in c.reply()
+    # Who wants no reply does not wait for it to arrive.
+    c2 = vmc.Control(p.host)
+    c2.send("org.test.oneway.Do", {"i": 2}, oneway=True)
+    c2.close()
+    s, (m,) = lis.take()
+    equal(m["parameters"], {"i": 2})
+    equal(s.recv(1), b"")
+    s.close()
     # Nobody there: no word of it either.
     c.send("org.test.nobody.Do", oneway=True)
     equal(c.call("GetInfo")["vm"], "test")

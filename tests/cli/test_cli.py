@@ -840,12 +840,16 @@ def test_long_lists_are_whole(w):
 
 def test_replies_cannot_drive_the_terminal(w):
     # U+009B is an escape sequence's start in one character.
-    reply = (r'{"parameters":{"x":"\302\2332J\177\303\244"}}' + r"\0")
+    # U+202E and U+2066 turn round what is behind them, U+202F is a space.
+    reply = (r'{"parameters":{"x":"\302\2332J\177\303\244'
+             r'\342\200\256\342\201\246\342\200\257"}}' + r"\0")
     p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",
                  "printf '%s'; cat >/dev/null" % reply)
     run = w.on_host("call", "web1", CHANNEL + ".M")
-    check(run, 0, b'{"x":"\\u009b2J\\u007f\xc3\xa4"}\n')
-    assert json.loads(run.stdout) == {"x": "\u009b2J\u007f\u00e4"}
+    check(run, 0, b'{"x":"\\u009b2J\\u007f\xc3\xa4'
+          b'\\u202e\\u2066\xe2\x80\xaf"}\n')
+    assert json.loads(run.stdout) == {
+        "x": "\u009b2J\u007f\u00e4\u202e\u2066\u202f"}
     w.stop(p)
     reply = reply.replace('{"par', '{"error":"a.B","par')
     p = w.listen(w.guest, "host", CHANNEL, "--", "sh", "-c",
@@ -853,6 +857,7 @@ def test_replies_cannot_drive_the_terminal(w):
     run = w.on_host("call", "web1", CHANNEL + ".M")
     check(run, 1, b"", '{"x":"??2J')
     assert b"\x9b" not in run.stderr, run.stderr
+    assert b"\xc3\xa4??????\xe2\x80\xaf" in run.stderr, run.stderr
     w.stop(p)
 
 

@@ -299,8 +299,9 @@ static inline size_t guest_gets(struct guest *g, vmc_stream h, char *ret,
 }
 
 /* A call on a connection of its own, as a client makes it. */
-static inline int node_call(struct node *n, const char *method,
-			    const char *params, const char *how)
+static inline int node_call_of(struct node *n, const char *interface,
+			       const char *method, const char *params,
+			       const char *how)
 {
 	struct creds me;
 	int fds[2];
@@ -313,12 +314,18 @@ static inline int node_call(struct node *n, const char *method,
 	creds_done(&me);
 	assert_non_null(control_adopt(n->b, fds[0]));
 	len = asprintf(&text, "{\"method\":\"%s.%s\",\"parameters\":%s%s%s}",
-		       BROKER_INTERFACE, method, params, how ? "," : "",
+		       interface, method, params, how ? "," : "",
 		       how ? how : "");
 	assert_true(len > 0);
 	assert_int_equal(send(fds[1], text, (size_t)len + 1, 0), len + 1);
 	free(text);
 	return fds[1];
+}
+
+static inline int node_call(struct node *n, const char *method,
+			    const char *params, const char *how)
+{
+	return node_call_of(n, BROKER_INTERFACE, method, params, how);
 }
 
 /* Return: the next reply, or NULL if none has come. */

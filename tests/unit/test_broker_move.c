@@ -232,11 +232,14 @@ static void calls_wait_while_frozen(void **state)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct bench *t = *state;
-	int fd, line;
+	int fd, line, call, more;
 
 	broker_freeze(t->a->b);
 	fd = node_call(t->a, "Connect", "{\"channel\":\"" BENCH_CHANNEL "\"}",
 		       "\"upgrade\":true");
+	/* The other side's interface is no different. */
+	call = node_call_of(t->a, BENCH_CHANNEL, "Do", "{}", NULL);
+	more = node_call_of(t->a, BENCH_CHANNEL, "Do", "{}", "\"more\":true");
 	line = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/connect", t->a->dir);
 	assert_int_equal(connect(line, (struct sockaddr *)&addr, sizeof(addr)),
@@ -244,16 +247,20 @@ static void calls_wait_while_frozen(void **state)
 	assert_true(send(line, "CONNECT org.test.y\n", 19, 0) == 19);
 	play(t->g, t->a, NULL, 20);
 	assert_null(reply(fd));
+	assert_null(reply(call));
+	assert_null(reply(more));
 	assert_int_equal(t->a->b->connect.n, 1);
 	assert_true(connect_server_sweep(t->a->b, UINT64_MAX / 2));
 	assert_int_equal(t->a->b->connect.n, 1);
 	assert_int_equal(t->a->b->n_streams, 0);
 	broker_thaw(t->a->b);
 	play(t->g, t->a, NULL, 30);
-	assert_int_equal(t->a->b->n_streams, 2);
+	assert_int_equal(t->a->b->n_streams, 4);
 	json_decref(reply(fd));
 	close(fd);
 	close(line);
+	close(call);
+	close(more);
 }
 
 /* Only an answer to what was asked after the Save proves where it runs. */
