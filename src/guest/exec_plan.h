@@ -27,9 +27,6 @@ struct exec_plan {
 	struct winsize size;
 };
 
-/* exec_resolve_user() - by the name service where there is one */
-user_resolve_fn exec_resolve_user;
-
 /**
  * exec_env() - the environment that a log-in sets, and more
  * @more: object of strings that are added, or take the place of those; or NULL

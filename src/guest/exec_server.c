@@ -15,6 +15,7 @@
 
 #include "guest/exec_stream.h"
 #include "guest/exec_tree.h"
+#include "guest/ops_text.h"
 
 /* Output that somebody else keeps open after the command has ended. */
 #define DRAIN_MS 1000
@@ -215,7 +216,8 @@ static void refuse(struct op_call *call, const struct exec_plan *plan,
 				    : "a process for the command");
 	else
 		op_error(call, "CannotRun",
-			 json_pack("{s:s,s:s}", "command", what, "error",
+			 json_pack("{s:o,s:s}", "command",
+				   op_text(what, OP_TEXT_MAX), "error",
 				   name_of(f->error)));
 }
 

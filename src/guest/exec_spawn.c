@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +13,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "guest/become.h"
 
 /* As much as one user may have without more rights: fewer turns for more
  * bytes, on both sides. */
@@ -70,13 +71,6 @@ static void close_later(void)
 		return;
 	for (int fd = STDERR_FILENO + 1; fd < max; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-static bool become(const struct user_ids *u)
-{
-	return setgroups(u->n_groups, u->groups) == 0 &&
-	       setresgid(u->gid, u->gid, u->gid) == 0 &&
-	       setresuid(u->uid, u->uid, u->uid) == 0;
 }
 
 static bool enter(const struct exec_plan *plan)

@@ -323,12 +323,23 @@ static bool put_output(struct exec_stream *s, bool err)
 	return false;
 }
 
+/* All have closed it before the command ended. */
+static bool put_end(struct exec_stream *s)
+{
+	if (s->out.end_said || s->ended || s->c->out >= 0 || s->c->err >= 0)
+		return false;
+	s->out.end_said = true;
+	put(s, OPFRAME_END, 0);
+	return true;
+}
+
 static bool put_next(struct exec_stream *s)
 {
 	bool err = s->out.err_first;
 
 	s->out.err_first = !err;
-	return put_took(s) || put_output(s, err) || put_output(s, !err);
+	return put_took(s) || put_output(s, err) || put_output(s, !err) ||
+	       put_end(s);
 }
 
 static void send_some(struct exec_stream *s)

@@ -41,6 +41,7 @@ struct exec_in {
 struct exec_out {
 	uint8_t data[OPFRAME_HEAD + OPFRAME_MAX];
 	size_t at, len;
+	bool end_said;  /* nobody has its stdout and stderr any more */
 	bool err_first; /* next time, so that neither waits for ever */
 	bool last;      /* what is there now, and no more */
 	size_t left[2]; /* of that, still to be read */

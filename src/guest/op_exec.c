@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest/become.h"
 #include "guest/exec_cgroup.h"
 #include "guest/exec_server.h"
 #include "guest/ops_table.h"
@@ -30,7 +31,7 @@ static const char *text(const json_t *p, const char *key)
 static bool resolve(struct op_call *call, struct user_ids *ret,
 		    const char *user)
 {
-	int r = exec_resolve_user(ret, user ? user : "0");
+	int r = user_resolve(ret, user ? user : "0");
 
 	if (r == 0)
 		return true;

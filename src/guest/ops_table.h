@@ -7,6 +7,7 @@
 
 extern const struct op_interface op_agent;
 extern const struct op_interface op_exec;
+extern const struct op_interface op_file;
 extern const struct op_interface op_power;
 extern const struct op_interface op_session;
 extern const struct op_interface op_network;

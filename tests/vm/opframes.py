@@ -83,6 +83,7 @@ class Command(Framed):
         self.pid = self.reply["pid"]
         self.out, self.err = b"", b""
         self.window = WINDOW
+        self.ended = False
 
     def feed(self):
         """One frame from the guest. Return: (killed, value) of exit."""
@@ -99,6 +100,9 @@ class Command(Framed):
             check(self.window <= WINDOW, f"a window of {self.window}")
         elif kind == EXIT:
             return bool(body[0]), body[1]
+        elif kind == END:  # it has closed all that it writes to
+            check(not self.ended, "a second end")
+            self.ended = True
         else:
             raise Failure(f"a frame of type {kind}")
         return None
