@@ -291,14 +291,16 @@ struct vmc_call;
 
 #define VMC_CALL_MORE  0x1u /* several replies may come */
 #define VMC_CALL_LOCAL 0x2u /* ask the broker of this side, not the peer */
-/* after the reply the stream is vmc_call_stream()'s; with no other flag */
+/* after the reply the stream is vmc_call_stream()'s; not with the other two */
 #define VMC_CALL_UPGRADE 0x4u
+/* go along when the VM moves: vmc_follow_to(); not with VMC_CALL_LOCAL */
+#define VMC_CALL_FOLLOW 0x8u
 
 /**
  * vmc_call_start() - call a varlink method of a service at the other side
  * @method:     "interface.Method"; the channel is named like the interface
  * @parameters: a JSON object as text, or NULL for {}; copied
- * @flags:      VMC_CALL_MORE, VMC_CALL_LOCAL, VMC_CALL_UPGRADE
+ * @flags:      VMC_CALL_MORE, VMC_CALL_LOCAL, VMC_CALL_UPGRADE, VMC_CALL_FOLLOW
  * @timeout_ms: how long to wait until the service has taken the stream (with
  *              VMC_CALL_LOCAL: the broker the connection) and the call
  *
@@ -329,7 +331,9 @@ VMC_PUBLIC int vmc_call_fd(const struct vmc_call *c);
  *
  * Return: 1 if more replies follow, 0 if this was the last; -ETIMEDOUT (call
  * again to wait on); -EINVAL after the last; -ECONNRESET, -EPROTO, -EMSGSIZE:
- * free it then.
+ * free it then. After these three it is not known whether what was called for
+ * was done; vmc_strerror() says so, and why the stream ended. A call with the
+ * same "request" is not done twice.
  */
 VMC_PUBLIC int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 			      const char **ret_error, int timeout_ms);

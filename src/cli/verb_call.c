@@ -9,8 +9,9 @@
 
 #include <vmchannel/vmchannel.h>
 
-static bool more, local;
+static bool more, local, follow;
 static unsigned int timeout_s = 60;
+static struct cli_list to, via;
 
 /* Waits in slices so that somebody at a terminal sees that it goes on. */
 static int wait_reply(struct vmc_call *c, const char **text, const char **error)
@@ -45,13 +46,23 @@ static int print_replies(struct vmc_call *c, const char *vm, const char *method)
 
 static int run(const struct cli_args *a)
 {
+	unsigned int flags = (more ? VMC_CALL_MORE : 0) |
+			     (local ? VMC_CALL_LOCAL : 0) |
+			     (follow ? VMC_CALL_FOLLOW : 0);
 	struct vmc_call *c;
-	int r = vmc_call_start(&c, a->v[0], a->v[1], a->n > 2 ? a->v[2] : NULL,
-			       (more ? VMC_CALL_MORE : 0) |
-				       (local ? VMC_CALL_LOCAL : 0),
-			       cli_timeout_ms(timeout_s));
+	int r = 0;
 
-	if (r < 0)
+	if (follow != (to.n > 0 || via.n > 0))
+		return cli_error(CLI_FAILED,
+				 "call: --follow and --to or --via go "
+				 "together; see 'vmchannel call --help'");
+	if (follow)
+		r = vmc_follow_to(a->v[0], to.v, via.v);
+	if (r == 0)
+		r = vmc_call_start(&c, a->v[0], a->v[1],
+				   a->n > 2 ? a->v[2] : NULL, flags,
+				   cli_timeout_ms(timeout_s));
+	if (r)
 		return cli_vmc_error(r);
 	r = print_replies(c, a->v[0], a->v[1]);
 	vmc_call_free(c);
@@ -69,6 +80,17 @@ static const struct cli_option options[] = {
 	 .value = "SECONDS",
 	 .help = "for each reply; 0: for ever (default 60)",
 	 .number = &timeout_s},
+	{.name = "follow",
+	 .help = "go along when the VM moves, to one of --to and --via",
+	 .flag = &follow},
+	{.name = "to",
+	 .value = "VM|DIR",
+	 .help = "another VM's name, or a --dir, on this machine; repeatable",
+	 .list = &to},
+	{.name = "via",
+	 .value = "COMMAND",
+	 .help = "that gives the other 'vmchannel stdio VM'; repeatable",
+	 .list = &via},
 	{0},
 };
 
@@ -80,6 +102,9 @@ const struct cli_verb verb_call = {
 		"are printed\nas one line of JSON; an error reply goes to "
 		"stderr, with exit status 1, or 126\nif policy does not allow "
 		"it there.\n\n"
+		"A call that was cut off may have been done. With --follow it "
+		"survives the VM's\nmigration, as a stream does: see 'vmchannel "
+		"connect --help'.\n\n"
 		"example: vmchannel call web1 org.varlink.service.GetInfo\n"
 		"         vmchannel call web1 --local "
 		"org.vmchannel.Broker.List\n",

@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* call.c - vmc_call_*(): a varlink call, one stream each */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/error.h"
 #include "client/stream.h"
 #include "varlink/idl.h"
 
+/* While the broker still empties the stream it does not say how it ended. */
+#define END_TRIES   10
+#define END_STEP_MS 50
+#define WHY_SIZE    160
+
 struct vmc_call {
 	struct client_conn conn;
+	char id[VMC_ID_MAX]; /* of the stream; "": the broker itself */
 	const struct idl_method *method; /* NULL: of an interface that is not
 					    ours, or not of the other side */
 	bool more, upgrade, finished;
-	char id[VMC_ID_MAX]; /* of the stream */
-	char *text;          /* of the last reply's parameters */
+	bool has_request;
+	char name[VARLINK_METHOD_MAX + 1];
+	char *text; /* of the last reply's parameters */
 	char error[VARLINK_METHOD_MAX + 1];
 };
 
@@ -62,10 +71,32 @@ static int dial(struct vmc_call *c, const char *vm, const char *interface,
 
 	if (flags & VMC_CALL_LOCAL)
 		return client_dial(&c->conn, vm, NULL, deadline);
-	fd = stream_connect(vm, interface, 0, deadline, c->id);
+	fd = stream_connect(vm, interface,
+			    flags & VMC_CALL_FOLLOW ? VMC_FOLLOW : 0, deadline,
+			    c->id);
 	if (fd < 0)
 		return fd;
 	client_init(&c->conn, fd, vm, interface);
+	return 0;
+}
+
+static int check_flags(unsigned int flags)
+{
+	const unsigned int known = VMC_CALL_MORE | VMC_CALL_LOCAL |
+				   VMC_CALL_UPGRADE | VMC_CALL_FOLLOW;
+
+	if (flags & ~known)
+		return client_fail(EINVAL, "vmc_call_start: unknown flags 0x%x",
+				   flags);
+	if ((flags & VMC_CALL_UPGRADE) &&
+	    (flags & (VMC_CALL_MORE | VMC_CALL_LOCAL)))
+		return client_fail(EINVAL,
+				   "vmc_call_start: VMC_CALL_UPGRADE goes with "
+				   "neither VMC_CALL_MORE nor VMC_CALL_LOCAL");
+	if ((flags & VMC_CALL_FOLLOW) && (flags & VMC_CALL_LOCAL))
+		return client_fail(EINVAL,
+				   "vmc_call_start: VMC_CALL_LOCAL asks the "
+				   "broker of this side, which does not move");
 	return 0;
 }
 
@@ -80,13 +111,9 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 
 	if (r)
 		return r;
-	if (flags & ~(VMC_CALL_MORE | VMC_CALL_LOCAL | VMC_CALL_UPGRADE))
-		return client_fail(EINVAL, "vmc_call_start: unknown flags 0x%x",
-				   flags);
-	if ((flags & VMC_CALL_UPGRADE) &&
-	    (flags & (VMC_CALL_MORE | VMC_CALL_LOCAL)))
-		return client_fail(EINVAL, "vmc_call_start: VMC_CALL_UPGRADE "
-					   "goes with no other flag");
+	r = check_flags(flags);
+	if (r)
+		return r;
 	r = parse_parameters(parameters, &p);
 	if (r)
 		return r;
@@ -99,6 +126,8 @@ int vmc_call_start(struct vmc_call **ret, const char *vm, const char *method,
 	c->more = (flags & VMC_CALL_MORE) != 0;
 	c->upgrade = (flags & VMC_CALL_UPGRADE) != 0;
 	c->method = flags & VMC_CALL_LOCAL ? NULL : idl_method(method);
+	c->has_request = json_object_get(p, "request") != NULL;
+	snprintf(c->name, sizeof(c->name), "%s", method);
 	r = dial(c, vm, interface, flags, deadline);
 	if (r)
 		json_decref(p);
@@ -153,6 +182,50 @@ static int check_reply(const struct vmc_call *c, const struct varlink_msg *m)
 			   c->conn.vm, c->conn.channel, where);
 }
 
+/* Return: has it ended, as the broker knows? *@ret is how. */
+static bool how_it_ended(const struct vmc_call *c, struct vmc_status *ret)
+{
+	const struct timespec step = {.tv_nsec = END_STEP_MS * 1000000};
+
+	for (int i = 0; i < END_TRIES; i++) {
+		if (vmc_stream_status(c->conn.vm, c->id, ret) < 0)
+			return false;
+		if (ret->state == VMC_STREAM_ENDED)
+			return true;
+		nanosleep(&step, NULL);
+	}
+	return false;
+}
+
+/* What to do about it. */
+static const char *remedy(const struct vmc_call *c)
+{
+	if (c->method && c->method->class == IDL_READ)
+		return "ask again";
+	if (c->has_request)
+		return "whether it was done is not known; the same call with "
+		       "the same request is not done twice";
+	return "whether it was done is not known: look before you repeat it";
+}
+
+/* The stream has gone, and the reply was not in it. */
+static int broken_off(const struct vmc_call *c)
+{
+	struct vmc_status st;
+	char why[WHY_SIZE];
+
+	if (!how_it_ended(c, &st))
+		snprintf(why, sizeof(why), "its broker is gone");
+	else if (st.reason == VMC_REASON_OK)
+		snprintf(why, sizeof(why), "the service closed its stream");
+	else
+		snprintf(why, sizeof(why), "%s (%s)",
+			 vmc_reason_text(st.reason),
+			 vmc_reason_name(st.reason));
+	return client_fail(ECONNRESET, "%s: %s had no answer: %s; %s",
+			   c->conn.vm, c->name, why, remedy(c));
+}
+
 int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 		   const char **ret_error, int timeout_ms)
 {
@@ -164,7 +237,7 @@ int vmc_call_reply(struct vmc_call *c, const char **ret_parameters,
 		return client_fail(EINVAL, "the last reply was taken already");
 	r = client_recv(&c->conn, &m, client_deadline(timeout_ms));
 	if (r)
-		return r;
+		return r == -ECONNRESET && c->id[0] ? broken_off(c) : r;
 	r = c->method ? check_reply(c, &m) : 0;
 	if (r) {
 		varlink_msg_done(&m);

@@ -3,9 +3,9 @@
  * net_watch.c - the event AddressesChanged
  *
  * Two tables: what the kernel has said so far, and what was told. Changes come
- * in heaps (an interface goes up, gets an address, gets another): the two are
- * compared when a moment has passed since the first of them, and each
- * interface that differs is told once.
+ * in heaps (an interface goes up, gets an address, gets another): the first is
+ * told at once, what follows when a moment has passed, each interface that
+ * differs once.
  */
 #include "guest/net_watch.h"
 
@@ -22,7 +22,7 @@
 
 #define EVENT  "org.vmchannel.Network.AddressesChanged"
 #define GROUPS (RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
-/* From the first change to its event. */
+/* From an event to the next one. */
 #define GATHER_MS 100
 /* Of one interface in an event; the interface file's limit. */
 #define ADDRS_MAX 64
@@ -33,6 +33,7 @@ static struct {
 	int fd; /* of changes */
 	uv_poll_t poll;
 	uv_timer_t timer;
+	bool waiting; /* something changed while the timer ran */
 	struct net_table now, told;
 } watch = {.fd = -1};
 
@@ -74,31 +75,53 @@ static int fill(void)
 
 /* ---- changes ------------------------------------------------------------- */
 
-static void tell(struct ops *o, int index)
+/* Return: was there anything to tell? */
+static bool tell(struct ops *o, int index)
 {
 	const struct net_link *now = net_table_link(&watch.now, index);
 	const struct net_link *l =
 		now ? now : net_table_link(&watch.told, index);
 
 	if (!l || net_table_same(&watch.now, &watch.told, index))
-		return;
+		return false;
 	ops_emit(o, EVENT,
 		 json_pack("{s:o,s:i,s:b,s:b,s:o}", "interface",
 			   op_text(l->name, IF_NAMESIZE - 1), "index", index,
 			   "present", now != NULL, "up", now && now->up,
 			   "addresses",
 			   net_json_addresses(&watch.now, index, ADDRS_MAX)));
+	return true;
+}
+
+static bool tell_all(struct ops *o)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < watch.now.n_links; i++)
+		any = tell(o, watch.now.links[i].index) || any;
+	for (size_t i = 0; i < watch.told.n_links; i++)
+		if (!net_table_link(&watch.now, watch.told.links[i].index))
+			any = tell(o, watch.told.links[i].index) || any;
+	if (any && !net_table_copy(&watch.told, &watch.now))
+		log_warning("ev=no-memory what=network-events");
+	return any;
+}
+
+static void on_gathered(uv_timer_t *h);
+
+static void tell_now(struct ops *o)
+{
+	watch.waiting = false;
+	if (!tell_all(o))
+		return;
+	uv_update_time(watch.timer.loop);
+	uv_timer_start(&watch.timer, on_gathered, GATHER_MS, 0);
 }
 
 static void on_gathered(uv_timer_t *h)
 {
-	for (size_t i = 0; i < watch.now.n_links; i++)
-		tell(h->data, watch.now.links[i].index);
-	for (size_t i = 0; i < watch.told.n_links; i++)
-		if (!net_table_link(&watch.now, watch.told.links[i].index))
-			tell(h->data, watch.told.links[i].index);
-	if (!net_table_copy(&watch.told, &watch.now))
-		log_warning("ev=no-memory what=network-events");
+	if (watch.waiting)
+		tell_now(h->data);
 }
 
 static void on_change(uv_poll_t *h, int status, int events)
@@ -115,10 +138,10 @@ static void on_change(uv_poll_t *h, int status, int events)
 		uv_poll_stop(h);
 		return;
 	}
-	if (!uv_is_active((uv_handle_t *)&watch.timer)) {
-		uv_update_time(watch.timer.loop);
-		uv_timer_start(&watch.timer, on_gathered, GATHER_MS, 0);
-	}
+	if (uv_is_active((uv_handle_t *)&watch.timer))
+		watch.waiting = true;
+	else
+		tell_now(h->data);
 }
 
 int net_watch_start(struct ops *o)

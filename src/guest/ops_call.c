@@ -506,19 +506,28 @@ static bool begin_request(struct op_conn *c, struct op_call *call,
 {
 	const char *id =
 		json_string_value(json_object_get(call->parameters, "request"));
+	const struct ops_request what = {
+		.id = id,
+		.method = name,
+		.uid = c->caller.uid,
+		.parameters = call->parameters,
+	};
 	const char *text = NULL;
 	size_t len = 0;
 	char *copy;
 
 	if (!id)
 		return true;
-	switch (ops_request_begin(c->o->requests, id, name, c->caller.uid,
-				  call->parameters, &text, &len)) {
+	switch (ops_request_begin(c->o->requests, &what, &text, &len)) {
 	case OPS_REQUEST_NEW:
 		snprintf(call->request, sizeof(call->request), "%s", id);
 		return true;
 	case OPS_REQUEST_RUNNING:
 		op_error(call, OP_COMMON "RequestRunning",
+			 json_pack("{s:s}", "request", id));
+		return false;
+	case OPS_REQUEST_INTERRUPTED:
+		op_error(call, OP_COMMON "RequestInterrupted",
 			 json_pack("{s:s}", "request", id));
 		return false;
 	case OPS_REQUEST_DONE:

@@ -180,18 +180,28 @@ op_fn ops_subscribe;
 
 /* ---- ops_request.c */
 
-int ops_requests_new(struct ops_requests **ret);
+/* ops_requests_new() - @path: the file that outlives this process, or NULL;
+ * @boot: what it holds of another boot is thrown away. Return: 0 or a negative
+ * errno. */
+int ops_requests_new(struct ops_requests **ret, const char *path,
+		     const char *boot);
 void ops_requests_free(struct ops_requests *r);
 
 enum ops_request_state {
-	OPS_REQUEST_NEW,     /* remembered as running from now on */
-	OPS_REQUEST_RUNNING, /* it is being done */
-	OPS_REQUEST_DONE,    /* @ret_text is its reply; borrowed */
-	OPS_REQUEST_OTHER,   /* that id was another operation's */
+	OPS_REQUEST_NEW,         /* remembered as running from now on */
+	OPS_REQUEST_RUNNING,     /* it is being done */
+	OPS_REQUEST_DONE,        /* @ret_text is its reply; borrowed */
+	OPS_REQUEST_OTHER,       /* that id was another operation's */
+	OPS_REQUEST_INTERRUPTED, /* by a process that ended before its reply */
 };
-enum ops_request_state ops_request_begin(struct ops_requests *r, const char *id,
-					 const char *method, uid_t uid,
-					 const json_t *parameters,
+/* A call that has a request; borrowed. */
+struct ops_request {
+	const char *id, *method;
+	uid_t uid;
+	const json_t *parameters;
+};
+enum ops_request_state ops_request_begin(struct ops_requests *r,
+					 const struct ops_request *what,
 					 const char **ret_text,
 					 size_t *ret_len);
 /* ops_request_end() - @text: copied; NULL: it was not done, forget it */

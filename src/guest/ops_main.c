@@ -220,8 +220,9 @@ static void watch_signals(struct ops *o)
 
 /* ---- start --------------------------------------------------------------- */
 
-/* Beside the agent's directory, which goes with the agent. */
-static int open_events(struct ops *o)
+/* What is to be remembered: beside the agent's directory, which goes with the
+ * agent. */
+static int open_files(struct ops *o)
 {
 	char dir[PATH_MAX - 16], path[PATH_MAX];
 	int r = vmdir_path(dir, sizeof(dir), o->opt->dir, VM);
@@ -229,7 +230,11 @@ static int open_events(struct ops *o)
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s.events", dir);
-	return ops_events_new(&o->events, path);
+	r = ops_events_new(&o->events, path);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s.requests", dir);
+	return ops_requests_new(&o->requests, path, ops_boot(o));
 }
 
 static int start(struct ops *o)
@@ -240,9 +245,7 @@ static int start(struct ops *o)
 		return -errno;
 	r = load_policy(o);
 	if (r == 0)
-		r = open_events(o);
-	if (r == 0)
-		r = ops_requests_new(&o->requests);
+		r = open_files(o);
 	if (r == 0)
 		r = ops_offers_new(o);
 	if (r < 0)

@@ -2,9 +2,9 @@
 /*
  * session_logind.c - sessions as systemd-logind knows them
  *
- * A call asks logind anew, object by object; each answer brings the next
- * question. What is remembered beside that is for the events: which sessions,
- * users and seats were told, and how.
+ * logind is asked once, object by object, and then tells what changes: that is
+ * what events are made of, and the list of sessions, because three questions
+ * and more take their time. A call about one session, or users, asks anew.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "guest/bus_props.h"
 #include "guest/ops_bus.h"
 #include "guest/ops_text.h"
+#include "guest/session_memory.h"
 #include "guest/session_notify.h"
 #include "guest/session_props.h"
 #include "guest/tty_message.h"
@@ -41,7 +42,12 @@ static struct known {
 	struct session_props *sessions[SESSION_MAX]; /* NULL: free */
 	struct user_props *users[SESSION_MAX];
 	struct seat seats[SEATS_MAX];
+	struct session_idle_rule idle;
+	bool all_listed, has_rule;
 } kn;
+
+/* Sessions that were asked about and have not answered yet. */
+static unsigned int asked;
 
 static struct ops_bus_name manager(const char *member)
 {
@@ -158,6 +164,7 @@ static void forget_all(void)
 		free(kn.users[i]);
 	}
 	memset(&kn, 0, sizeof(kn));
+	kn.idle.stop_us = UINT64_MAX;
 }
 
 /* ---- one object after the other ------------------------------------------ */
@@ -257,6 +264,8 @@ static void gathered(struct op_call *call, struct gather *g)
 	json_t *array = g->array;
 
 	g->array = NULL;
+	if (!call && g->what == GATHER_SESSIONS)
+		kn.all_listed = true;
 	if (!call)
 		json_decref(array);
 	else if (!g->one)
@@ -342,9 +351,37 @@ static void list(struct ops *o, struct op_call *call, enum gather_what what)
 		op_failed(call, ENOMEM, "");
 }
 
+/* Return: all sessions, or NULL: they are not known that well. */
+static json_t *from_memory(void)
+{
+	json_t *array = kn.all_listed && kn.has_rule && asked == 0
+				? json_array()
+				: NULL;
+
+	for (size_t i = 0; array && i < SESSION_MAX; i++) {
+		struct session_props now;
+
+		if (!kn.sessions[i])
+			continue;
+		now = *kn.sessions[i];
+		if (session_bring_up_to_date(&now, &kn.idle)) {
+			json_array_append_new(array, session_props_json(&now));
+		} else {
+			json_decref(array);
+			array = NULL;
+		}
+	}
+	return array;
+}
+
 static void list_sessions(struct op_call *call)
 {
-	list(op_ops(call), call, GATHER_SESSIONS);
+	json_t *array = from_memory();
+
+	if (array)
+		op_reply_list(call, "sessions", array);
+	else
+		list(op_ops(call), call, GATHER_SESSIONS);
 }
 
 static void list_users(struct op_call *call)
@@ -588,6 +625,10 @@ static void on_session(struct ops *o, struct op_call *call,
 	bool only_known = data != NULL;
 
 	(void)call;
+	asked--;
+	/* It is there, or may be, and is not known. */
+	if (!a->m && !is_no_session(a->name))
+		kn.all_listed = false;
 	if (!a->m || session_props_read(a->m, &s) < 0)
 		return;
 	/* News of one that was removed meanwhile. */
@@ -600,6 +641,7 @@ static void ask_session(struct ops *o, const char *path, bool only_known)
 {
 	const struct ops_bus_name m = properties(path, "GetAll");
 
+	asked++;
 	ops_bus_call(o, NULL, &m, on_session, only_known ? &kn : NULL, "s",
 		     LOGIND ".Session");
 }
@@ -685,26 +727,37 @@ static struct seat *seat_of(const char *path)
 	return NULL;
 }
 
-static void on_seat(struct ops *o, struct op_call *call,
-		    const struct ops_bus_answer *a, void *data)
+static int read_seat(sd_bus_message *m, struct seat *ret)
 {
 	static const struct bus_prop table[] = {
 		BUS_PROP(struct seat, id, "Id", BUS_TEXT),
 		BUS_PROP(struct seat, active, "ActiveSession", BUS_TEXT_PATH),
 	};
-	struct seat *s = data, now = {.id = ""};
+
+	return bus_props_read(m, table, sizeof(table) / sizeof(table[0]), ret);
+}
+
+static void remember_seat(struct ops *o, struct seat *s, const struct seat *now)
+{
 	bool is_new = s->id[0] == '\0';
 
+	if (!is_new && strcmp(now->active, s->active) != 0)
+		ops_emit(
+			o, SESSION ".ActiveSessionChanged",
+			json_pack("{s:s,s:s*}", "seat", now->id, "id",
+				  now->active[0] != '\0' ? now->active : NULL));
+	memcpy(s->id, now->id, sizeof(s->id));
+	memcpy(s->active, now->active, sizeof(s->active));
+}
+
+static void on_seat(struct ops *o, struct op_call *call,
+		    const struct ops_bus_answer *a, void *data)
+{
+	struct seat now = {.id = ""};
+
 	(void)call;
-	if (!a->m || bus_props_read(a->m, table, 2, &now) < 0 ||
-	    now.id[0] == '\0')
-		return;
-	if (!is_new && strcmp(now.active, s->active) != 0)
-		ops_emit(o, SESSION ".ActiveSessionChanged",
-			 json_pack("{s:s,s:s*}", "seat", now.id, "id",
-				   now.active[0] != '\0' ? now.active : NULL));
-	memcpy(s->id, now.id, sizeof(s->id));
-	memcpy(s->active, now.active, sizeof(s->active));
+	if (a->m && read_seat(a->m, &now) >= 0 && now.id[0] != '\0')
+		remember_seat(o, data, &now);
 }
 
 static void ask_seat(struct ops *o, const char *path)
@@ -731,7 +784,49 @@ static void on_seats(struct ops *o, struct op_call *call,
 		ask_seat(o, path);
 }
 
-/* Whatever changed: the object says how it is now. */
+/* ---- changes ------------------------------------------------------------- */
+
+/* Behind the "a{sv}" stands "as": what changed, and the object must be asked
+ * how it is now. Return: is there any? */
+static bool names_more(sd_bus_message *m)
+{
+	return sd_bus_message_enter_container(m, 'a', "s") < 0 ||
+	       sd_bus_message_at_end(m, false) <= 0;
+}
+
+static void session_changed(struct ops *o, const char *path, sd_bus_message *m)
+{
+	struct session_props **slot, now;
+	char *id = NULL;
+
+	if (sd_bus_path_decode(path, LOGIND_PATH "/session", &id) <= 0)
+		return;
+	slot = session_slot(id);
+	free(id);
+	/* News of one that was removed meanwhile, or comes with its list. */
+	if (!slot || !*slot)
+		return;
+	now = **slot;
+	if (session_props_merge(m, &now) >= 0)
+		remember_session(o, &now, true);
+	if (names_more(m))
+		ask_session(o, path, true);
+}
+
+static void seat_changed(struct ops *o, const char *path, sd_bus_message *m)
+{
+	struct seat *s = strlen(path) < PATH_SIZE ? seat_of(path) : NULL, now;
+
+	if (!s)
+		return;
+	now = *s;
+	if (s->id[0] != '\0' && read_seat(m, &now) >= 0 &&
+	    strcmp(now.id, s->id) == 0)
+		remember_seat(o, s, &now);
+	if (s->id[0] == '\0' || names_more(m))
+		ask_seat(o, path);
+}
+
 static void on_changed(struct ops *o, sd_bus_message *m, void *data)
 {
 	const char *interface, *path = sd_bus_message_get_path(m);
@@ -740,22 +835,42 @@ static void on_changed(struct ops *o, sd_bus_message *m, void *data)
 	if (!path || sd_bus_message_read(m, "s", &interface) <= 0)
 		return;
 	if (strcmp(interface, LOGIND ".Session") == 0)
-		ask_session(o, path, true);
+		session_changed(o, path, m);
 	else if (strcmp(interface, LOGIND ".Seat") == 0)
-		ask_seat(o, path);
+		seat_changed(o, path, m);
 }
 
 /* ---- start and stop ------------------------------------------------------ */
 
+static void on_rule(struct ops *o, struct op_call *call,
+		    const struct ops_bus_answer *a, void *data)
+{
+	static const struct bus_prop table[] = {
+		BUS_PROP(struct session_idle_rule, action_us, "IdleActionUSec",
+			 BUS_U64),
+		BUS_PROP(struct session_idle_rule, stop_us,
+			 "StopIdleSessionUSec", BUS_U64),
+	};
+
+	(void)o;
+	(void)call;
+	(void)data;
+	kn.has_rule = a->m && bus_props_read(a->m, table,
+					     sizeof(table) / sizeof(table[0]),
+					     &kn.idle) >= 0;
+}
+
 static void on_up(struct ops *o, void *data)
 {
 	const struct ops_bus_name seats = manager("ListSeats");
+	const struct ops_bus_name rule = properties(LOGIND_PATH, "GetAll");
 
 	(void)data;
 	forget_all();
 	list(o, NULL, GATHER_SESSIONS);
 	list(o, NULL, GATHER_USERS);
 	ops_bus_call(o, NULL, &seats, on_seats, NULL, NULL);
+	ops_bus_call(o, NULL, &rule, on_rule, NULL, "s", LOGIND_MANAGER);
 }
 
 static const struct {

@@ -67,15 +67,33 @@ static json_t *time_json(uint64_t us)
 	return us > 0 && us <= INT64_MAX ? json_integer((json_int_t)us) : NULL;
 }
 
+static int read_session(struct sd_bus_message *m, struct session_props *ret)
+{
+	return bus_props_read(m, session_table,
+			      sizeof(session_table) / sizeof(session_table[0]),
+			      ret);
+}
+
 int session_props_read(struct sd_bus_message *m, struct session_props *ret)
 {
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	r = bus_props_read(m, session_table,
-			   sizeof(session_table) / sizeof(session_table[0]),
-			   ret);
+	r = read_session(m, ret);
 	return r < 0 ? r : ret->id[0] == '\0' ? -EBADMSG : 0;
+}
+
+int session_props_merge(struct sd_bus_message *m, struct session_props *s)
+{
+	struct session_props now = *s;
+	int r = read_session(m, &now);
+
+	/* Another one's changes are none of its. */
+	if (r >= 0 && (strcmp(now.id, s->id) != 0 || now.uid != s->uid))
+		r = -EBADMSG;
+	if (r >= 0)
+		*s = now;
+	return r;
 }
 
 bool session_props_graphical(const struct session_props *s)

@@ -28,6 +28,9 @@ struct session_props {
 /* session_props_read() - of "a{sv}". Return: 0, or a negative errno: it is no
  * session */
 int session_props_read(struct sd_bus_message *m, struct session_props *ret);
+/* session_props_merge() - what of "a{sv}" has changed. Return: 0, or a negative
+ * errno: it makes no sense, and nothing changed */
+int session_props_merge(struct sd_bus_message *m, struct session_props *s);
 /* session_props_json() - as the interface file says */
 json_t *session_props_json(const struct session_props *s);
 /* session_props_graphical() - a desktop: it locks, and shows messages */

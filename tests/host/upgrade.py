@@ -136,6 +136,57 @@ def ten_under_load(b):
 
 
 @test
+def calls_of_the_other_side(b):
+    """With "more" a call is a stream, which stays; another one ends with its
+    connection, and nothing of it is left. Also when the worker dies."""
+    path = start(b)
+    lis = vmc.Listener(b.guest, "org.test.calls")
+    wait_channel(b.host, "org.test.calls")
+
+    def ask(**flags):
+        c = vmc.Control(b.host)
+        c.send("org.test.calls.Do", **flags)
+        s, _ = lis.accept()
+        while s.recv(1) != b"\0":
+            pass
+        return c, s
+
+    def held():
+        return len(os.listdir(f"/proc/{b.daemon.pid}/fd"))
+
+    def replace():
+        install(path)
+        upgrade(b)
+
+    def kill():
+        old = b.worker()
+        os.kill(old, signal.SIGKILL)
+        vmc.wait_for(lambda: b.worker() not in (None, old))
+    for end in (replace, kill):
+        before = held()
+        (one, one_there), (many, many_there) = ask(), ask(more=True)
+        # The supervisor has them: a worker that dies leaves them behind.
+        vmc.wait_for(lambda n=before + 2: held() >= n)
+        end()
+        equal(one.sock.recv(1), b"")
+        equal(one_there.recv(1), b"")
+        many_there.sendall(b'{"parameters":{"still":true}}\0')
+        equal(many.reply(), {"still": True})
+        many.close()
+        equal(many_there.recv(1), b"")
+        one_there.close()
+        many_there.close()
+        again, there = ask()
+        there.sendall(b'{"parameters":{"again":true}}\0')
+        equal(again.reply(), {"again": True})
+        again.close()
+        there.close()
+        vmc.wait_for(lambda: not vmc.streams(b.host))
+    lis.close()
+    equal(b.end(), 0)
+
+
+@test
 def idle_streams_and_listeners_stay(b):
     path = start(b)
     lis = vmc.Listener(b.host, "org.test.stays")

@@ -1256,6 +1256,63 @@ static void no_signal_for_a_call_that_cannot_be_sent(void **state)
 	script_finish(&b);
 }
 
+/* The stream of a call ends as @how says, without a reply. */
+static void break_off(const char *method, const char *parameters,
+		      const char *how, const char *why, const char *remedy)
+{
+	char reply[256];
+	const struct script_step steps[] = {
+		{SCRIPT_ACCEPT, NULL, 0},
+		{SCRIPT_EXPECT, "Connect", 0},
+		REPLY("{\"parameters\":{\"id\":\"s-1\"}}"),
+		{SCRIPT_EXPECT, method, 0},
+		{SCRIPT_CLOSE, NULL, 0},
+		{how ? SCRIPT_ACCEPT : SCRIPT_END, NULL, 0},
+		{SCRIPT_EXPECT, "StreamStatus", 0},
+		REPLY(reply),
+		{SCRIPT_EOF, NULL, 0},
+		{SCRIPT_END, NULL, 0},
+	};
+	const char *text, *error;
+	struct script_broker b;
+	struct vmc_call *c;
+
+	snprintf(reply, sizeof(reply),
+		 "{\"parameters\":{\"stream\":{\"state\":\"ended\","
+		 "\"reason\":\"%s\",\"bytes_in\":0,\"bytes_out\":9}}}",
+		 how ? how : "");
+	script_start(&b, steps);
+	assert_int_equal(vmc_call_start(&c, VM, method, parameters, 0, PATIENT),
+			 0);
+	if (!how)
+		script_finish(&b); /* the broker is gone */
+	assert_int_equal(vmc_call_reply(c, &text, &error, PATIENT),
+			 -ECONNRESET);
+	assert_text_has(why);
+	assert_text_has(remedy);
+	vmc_call_free(c);
+	if (how)
+		script_finish(&b);
+}
+
+/* Who called for something hears that it may have been done, and by whom it
+ * was cut off. */
+static void a_call_that_is_broken_off(void **state)
+{
+	const char *power = "org.vmchannel.Power.PowerOff";
+
+	break_off(power, NULL, "migrated", "moved elsewhere (migrated)",
+		  "not known: look before");
+	break_off(power, "{\"request\":\"r\"}", "daemon-lost",
+		  "PowerOff had no answer",
+		  "the same request is not done twice");
+	break_off("org.vmchannel.Agent.Ping", NULL, "agent-lost",
+		  "(agent-lost)", "ask again");
+	break_off("org.example.Other.Method", NULL, "ok",
+		  "the service closed its stream", "not known");
+	break_off(power, NULL, NULL, "its broker is gone", "not known");
+}
+
 static void limit_files(rlim_t n, struct rlimit *ret_old)
 {
 	struct rlimit l;
@@ -1378,6 +1435,7 @@ int main(void)
 		TEST(timeouts_are_not_cut),
 		TEST(accept_again_when_there_is_room),
 		TEST(no_signal_for_a_call_that_cannot_be_sent),
+		TEST(a_call_that_is_broken_off),
 		TEST(header_cut_short),
 		TEST(nonblocking_messages),
 		TEST(empty_token_is_no_offer),

@@ -174,7 +174,7 @@ INTERFACE(agent, "org.vmchannel.Agent");
 
 static struct ops ops;
 static char dir[] = "/tmp/vmc-ops.XXXXXX";
-static char events_path[64];
+static char events_path[64], requests_path[64];
 
 /* Of ops_main.c. */
 void ops_resume(struct ops *o)
@@ -213,7 +213,7 @@ static int setup(void **state)
 	assert_int_equal(policy_seal(ops.policy), 0);
 	unlink(events_path);
 	assert_int_equal(ops_events_new(&ops.events, events_path), 0);
-	assert_int_equal(ops_requests_new(&ops.requests), 0);
+	assert_int_equal(ops_requests_new(&ops.requests, NULL, NULL), 0);
 	return 0;
 }
 
@@ -556,16 +556,25 @@ static void a_request_is_done_once(void **state)
 	assert_int_equal(did.times_set, 1);
 }
 
-static enum ops_request_state begin(const char *id)
+static enum ops_request_state begin_as(const char *id, const char **ret_text,
+				       size_t *ret_len)
 {
 	json_t *p = json_object();
-	const char *text;
-	size_t len;
+	const struct ops_request what = {
+		.id = id, .method = "a.B", .parameters = p};
 	enum ops_request_state s =
-		ops_request_begin(ops.requests, id, "a.B", 0, p, &text, &len);
+		ops_request_begin(ops.requests, &what, ret_text, ret_len);
 
 	json_decref(p);
 	return s;
+}
+
+static enum ops_request_state begin(const char *id)
+{
+	const char *text;
+	size_t len;
+
+	return begin_as(id, &text, &len);
 }
 
 static void the_oldest_request_is_forgotten(void **state)
@@ -585,6 +594,57 @@ static void the_oldest_request_is_forgotten(void **state)
 	/* What could not be kept may be done again. */
 	ops_request_end(ops.requests, "0", NULL, 0);
 	assert_int_equal(begin("0"), OPS_REQUEST_NEW);
+}
+
+static void reopen_requests(const char *boot)
+{
+	ops_requests_free(ops.requests);
+	assert_int_equal(ops_requests_new(&ops.requests, requests_path, boot),
+			 0);
+}
+
+/* The next process knows what was answered, and what was only begun. */
+static void requests_outlive_the_process(void **state)
+{
+	const char *text = NULL;
+	char id[16];
+	size_t len = 0;
+	FILE *f;
+
+	(void)state;
+	unlink(requests_path);
+	reopen_requests("boot");
+	assert_int_equal(begin("done"), OPS_REQUEST_NEW);
+	ops_request_end(ops.requests, "done", "the reply", 10);
+	assert_int_equal(begin("begun"), OPS_REQUEST_NEW);
+	assert_int_equal(begin("forgotten"), OPS_REQUEST_NEW);
+	ops_request_end(ops.requests, "forgotten", NULL, 0);
+	/* A line that was cut off, as by a kill in the middle of it. */
+	f = fopen(requests_path, "ae");
+	assert_non_null(f);
+	assert_true(fputs("{\"id\":\"torn\",\"met\n", f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	for (int i = 0; i < 2; i++) {
+		reopen_requests("boot");
+		assert_int_equal(begin_as("done", &text, &len),
+				 OPS_REQUEST_DONE);
+		assert_int_equal(len, 10);
+		assert_string_equal(text, "the reply");
+		assert_int_equal(begin("begun"), OPS_REQUEST_INTERRUPTED);
+	}
+	assert_int_equal(begin("forgotten"), OPS_REQUEST_NEW);
+	/* More of them than there are lines for. */
+	for (int i = 0; i < 3 * OPS_REQUESTS_MAX; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		assert_int_equal(begin(id), OPS_REQUEST_NEW);
+		ops_request_end(ops.requests, id, "t", 2);
+	}
+	reopen_requests("boot");
+	assert_int_equal(begin(id), OPS_REQUEST_DONE);
+	assert_int_equal(begin("0"), OPS_REQUEST_NEW);
+	reopen_requests("another");
+	assert_int_equal(begin(id), OPS_REQUEST_NEW);
+	unlink(requests_path);
 }
 
 /* ---- events -------------------------------------------------------------- */
@@ -724,6 +784,7 @@ int main(void)
 		TEST(an_idle_stream_holds_nothing),
 		TEST(a_request_is_done_once),
 		TEST(the_oldest_request_is_forgotten),
+		TEST(requests_outlive_the_process),
 		TEST(wrong_events_are_nobodys),
 		TEST(a_slow_subscriber_is_told_what_it_missed),
 		TEST(the_file_goes_on),
@@ -734,6 +795,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	assert_non_null(mkdtemp(dir));
 	snprintf(events_path, sizeof(events_path), "%s/events", dir);
+	snprintf(requests_path, sizeof(requests_path), "%s/requests", dir);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	unlink(events_path);
 	rmdir(dir);

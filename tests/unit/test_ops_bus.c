@@ -332,7 +332,7 @@ static int set_up(void **state)
 	LIST_INIT(&w->o.conns);
 	LIST_INIT(&w->o.watched);
 	assert_int_equal(ops_events_new(&w->o.events, NULL), 0);
-	assert_int_equal(ops_requests_new(&w->o.requests), 0);
+	assert_int_equal(ops_requests_new(&w->o.requests, NULL, NULL), 0);
 	assert_int_equal(policy_new(&w->o.policy, VMC_PRINCIPAL_GUEST), 0);
 	assert_int_equal(policy_seal(w->o.policy), 0);
 	uv_timer_init(&w->o.loop, &w->timer);

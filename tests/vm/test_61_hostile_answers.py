@@ -135,6 +135,11 @@ def by_control(kind, data, tail, daemon):
         check(b'"peer_instance"' in answer, f"{kind}: {answer!r}")
 
 
+# Those that each check is about; the soak tries all.
+SOME = ("gigabytes", "deep", "types", "utf8", "escapes", "huge-error",
+        "never", "half")
+
+
 @test(timeout=400, slow=True)
 def test_hostile_answers(t):
     good_vm, good = t.shared()
@@ -151,7 +156,8 @@ def test_hostile_answers(t):
     status, out, err, least = run(daemon, *calls[0])
     check_equal((status, json.loads(out), err),
                 (0, json.loads(RIGHT)["parameters"], b""), "what is right")
-    for kind, (data, tail) in ANSWERS.items():
+    for kind in ANSWERS if t.soak else SOME:
+        data, tail = ANSWERS[kind]
         answer(vm, data, tail)
         beside = [t.host_connect(daemon, "org.example.beside", "duplex",
                                  1 << 18, 1),
@@ -172,8 +178,8 @@ def test_hostile_answers(t):
         rss = t.daemon_rss(daemon)
         check(rss <= MEMORY_LIMIT, f"{kind}: vmchanneld has {rss} KiB")
         check_equal(daemon.worker(), worker, f"{kind}: pid of the worker")
-    t.note(f"{len(ANSWERS)} answers; vmchanneld has {rss} KiB, the command "
-           f"with a right one {least} KiB")
+    t.note(f"vmchanneld has {rss} KiB afterwards, the command with a right "
+           f"answer {least} KiB")
     left = wait_for("the end of all calls", lambda: not [
         s for s in varlink(daemon, "org.vmchannel.Broker.Streams")["streams"]
         if s["channel"] in (SYSTEM, AGENT)], 60, 0.1)

@@ -169,8 +169,8 @@ def test_offer_of_systemd(t):
     vm, daemon = t.shared_debian()
     ops.ready(t, daemon)
     users, journal = "io.systemd.UserDatabase", "io.systemd.Journal"
-    vm.guest.run("systemd-run --unit=dyn -p DynamicUser=yes -p User=dynuser "
-                 "sleep 1000")
+    vm.guest.run("systemd-run --unit=dyn -p Type=exec -p DynamicUser=yes "
+                 "-p User=dynuser sleep 1000")
     try:
         with rules(vm, daemon, f"call {journal}.Rotate host deny\n"
                    f"offer {users} host /run/systemd/userdb/"

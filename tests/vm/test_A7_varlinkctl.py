@@ -43,7 +43,9 @@ class Ctl:
         """All replies."""
         text = self.text("call", method, json.dumps(params),
                          options=("--json=short", *_options))
-        return [json.loads(line) for line in text.replace("\x1e", "").splitlines()]
+        # Of several, each begins with a mark (RFC 7464).
+        return [json.loads(line.lstrip("\x1e")) for line in text.split("\n")
+                if line]
 
     def fails(self, method, word):
         p = self.start("call", method, "{}")
@@ -120,8 +122,8 @@ def test_varlinkctl_reaches_systemd(t):
     vm, daemon = t.shared_debian()
     ops.ready(t, daemon)
     ctl = Ctl(t, daemon)
-    vm.guest.run("systemd-run --unit=dyn -p DynamicUser=yes -p User=dynuser "
-                 "sleep 1000")
+    vm.guest.run("systemd-run --unit=dyn -p Type=exec -p DynamicUser=yes "
+                 "-p User=dynuser sleep 1000")
     try:
         with rules(vm, daemon, f"offer {USERS} host /run/systemd/userdb/"
                                "io.systemd.DynamicUser\n"):
