@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "broker/log.h"
-#include "host/confine.h"
 #include "broker/users_nss.h"
+#include "host/confine.h"
 
 static int fail(const char *what, int r)
 {

@@ -13,9 +13,9 @@
 #include "broker/broker.h"
 #include "broker/log.h"
 #include "broker/service_spawn.h"
+#include "broker/users_nss.h"
 #include "host/loaded.h"
 #include "host/supervisor.h"
-#include "broker/users_nss.h"
 
 static void on_ready(struct supervisor *s, const struct ipc_msg *m, int fd)
 {
