@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* users_by_nss.c - users as the guest's name service knows them */
-#include "guest/become.h"
 #include "broker/users_nss.h"
+#include "guest/become.h"
 
 int user_resolve(struct user_ids *ret, const char *user)
 {
