@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* goals.c - what is waited for */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,11 +89,22 @@ const struct vigil_goal goal_boot = {
 /* ---- an address
  * ---------------------------------------------------------------- */
 
+/* Nothing but an address: what is printed here becomes a word of people's
+ * scripts, and it is the guest that says it. */
+static bool is_address(const char *text)
+{
+	struct in6_addr addr;
+
+	return inet_pton(AF_INET, text, &addr) == 1 ||
+	       inet_pton(AF_INET6, text, &addr) == 1;
+}
+
 static bool is_reachable(const json_t *address)
 {
 	const char *scope = ask_text(address, "scope");
 
-	return strcmp(scope, "global") == 0 || strcmp(scope, "site") == 0;
+	return is_address(ask_text(address, "address")) &&
+	       (strcmp(scope, "global") == 0 || strcmp(scope, "site") == 0);
 }
 
 /* Those of one interface; @print: one line each. Return: their number. */

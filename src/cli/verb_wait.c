@@ -73,7 +73,7 @@ const struct cli_verb verb_wait = {
 		"printed. Exit status 1: not in time, and stderr says which\n"
 		"hop is missing.\n\n"
 		"example: vmchannel wait web1 --for boot-complete\n"
-		"         ssh root@$(vmchannel wait web1 --for ip --timeout 60)\n",
+		"         ssh root@$(vmchannel wait web1 --for ip | head -n 1)\n",
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,

@@ -460,6 +460,14 @@ def test_wait_for_what_comes(w):
         check(w.on_host("wait", "web1", "--for", "ip"), 0, b"10.0.2.15\n")
         assert lines(w.on_host("wait", "web1", "--for", "ip", "--json")) == [
             {"vm": "web1", **INTERFACES[1]}]
+        # What a script would take for an option of its own is no address.
+        o.answers["Network.ListInterfaces"] = {"interfaces": [
+            {**INTERFACES[1], "addresses": [
+                {**INTERFACES[1]["addresses"][0], "address": bad}
+                for bad in ("10.0.2.1 -oProxyCommand=id", "-V", "10.0.2")]
+                + INTERFACES[1]["addresses"]}]}
+        check(w.on_host("wait", "web1", "--for", "ip"), 0, b"10.0.2.15\n")
+        o.answers["Network.ListInterfaces"] = {"interfaces": INTERFACES}
         # Long ago, and forgotten.
         o.answers["Agent.Subscribe"] = Flow([begin("b", lost=5000)])
         check(w.on_host("wait", "web1", "--for", "boot-complete"), 0,
