@@ -176,7 +176,7 @@ static bool is_rec_valid(const struct load *l, const struct rec *r)
 	       (r->flags & ~STATE_REC_FLAGS) == 0 &&
 	       (!(r->flags & STATE_REC_LOST) || r->early_len == 0) &&
 	       st->tx_stopped <= st->tx_done && st->caller.kind == side &&
-	       st->weight <= 16 && st->answer <= STREAM_ANSWER_VARLINK &&
+	       st->weight <= 16 && st->answer <= STREAM_ANSWER_CALL &&
 	       is_check_valid(st) && is_state_valid(l, st);
 }
 

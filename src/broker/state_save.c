@@ -119,9 +119,11 @@ static void put_stream(struct save *s, struct wr *w, const struct stream *st)
 	wr_u32(w, st->local_uid);
 	put_caller(w, &st->caller);
 	wr_u8(w, (uint8_t)st->state);
-	/* A call does not follow: elsewhere nothing depends on it. */
-	wr_u8(w, st->answer == STREAM_ANSWER_CALL ? STREAM_ANSWER_VARLINK
-						  : (uint8_t)st->answer);
+	/* Once it is open nothing depends on it, and a version that does not
+	 * know it reads the state, too. */
+	wr_u8(w, st->answer == STREAM_ANSWER_CALL && st->state != STREAM_OPENING
+			 ? STREAM_ANSWER_VARLINK
+			 : (uint8_t)st->answer);
 	wr_u16(w, (uint16_t)st->weight);
 	wr_u64(w, st->delivered);
 	wr_bytes(w, st->token, TOKEN_LEN);

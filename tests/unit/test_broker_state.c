@@ -125,7 +125,7 @@ static const struct change changes[] = {
 	{"state opening", REC + 36, STREAM_OPENING},
 	{"state waiting", REC + 36, STREAM_WAITING},
 	{"state unknown", REC + 36, STREAM_STATE_NUM},
-	{"answer unknown", REC + 37, 2},
+	{"answer unknown", REC + 37, 3},
 	{"weight", REC + 38, 17},
 	{"weight's high byte", REC + 39, 1},
 	{"delivered more than came", REC + 40, 99},
@@ -479,6 +479,40 @@ static unsigned int count_kind(const struct bench *t, uint32_t kind)
 	return n;
 }
 
+/* What is still to be told to whoever called, and how, is the successor's. */
+static void a_successor_answers_as_was_asked(void **state)
+{
+	struct bench *t = *state;
+	struct broker *b = t->a->b;
+	struct creds me = {
+		.who = {.kind = VMC_PRINCIPAL_HOST, .uid = b->owner},
+	};
+	struct outgoing o = {
+		.channel = BENCH_CHANNEL,
+		.answer = STREAM_ANSWER_CALL,
+	};
+	struct node *n = node_new(NULL, false);
+	struct stream *st = NULL;
+	struct refusal why;
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	o.fd = fds[0];
+	assert_true(outgoing_open(b, &o, &me, &why));
+	save(t, STATE_UPGRADE);
+	copy_fds(t);
+	assert_int_equal(broker_load(n->b, t->blob, t->len, t->fds, t->n_fds),
+			 STATE_OK);
+	for (uint32_t i = 0; i < n->b->n_slots; i++)
+		if (n->b->streams[i].state == STREAM_OPENING)
+			st = &n->b->streams[i];
+	assert_non_null(st);
+	assert_int_equal(st->answer, STREAM_ANSWER_CALL);
+	node_free(n);
+	close(fds[1]);
+}
+
 static void a_successor_goes_on_with_everything(void **state)
 {
 	static const struct vmc_principal who = {.kind = VMC_PRINCIPAL_GUEST};
@@ -707,6 +741,7 @@ int main(void)
 		T(both_parts_must_agree),
 		T(full_tables_fit),
 		T(too_little_room_is_said),
+		T(a_successor_answers_as_was_asked),
 		T(a_successor_goes_on_with_everything),
 		T(a_refused_upgrade_goes_on_at_the_old_one),
 		T(descriptors_are_checked),
